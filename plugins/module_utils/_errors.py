@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Errors that users see.
+
+Every error is one message that names what was asked for, where, and what would be right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+
+class FastpathError(Exception):
+    """A failure to be shown to the user; ``details`` become further keys of the module's result."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a request.
+
+    ``variable``: path in the user's own terms, e.g. ``sriov[0].vfs[1].indexes``.
+    ``value``: what stands there. ``message``: what is wrong and what would be right.
+    """
+
+    variable: str
+    value: Any
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} = {self.value!r}: {self.message}"
+
+
+class Refused(FastpathError):
+    """Raised before anything is changed; carries every problem found, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem], node: str = "") -> None:
+        self.problems = tuple(problems)
+        where = f" on {node}" if node else ""
+        text = "; ".join(str(problem) for problem in self.problems)
+        super().__init__(
+            f"Refused{where}, nothing was changed: {text}",
+            problems=[vars(problem) for problem in self.problems],
+        )

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. The only door to the node: files below a root, and commands.
+
+Everything that reads or changes a node takes a ``Host``, so that tests hand in a tree of their own
+and a transcript of commands.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command left: exit code and both outputs as text."""
+
+    rc: int
+    out: str
+    err: str
+
+
+def _run(argv: Sequence[str], timeout: float, stdin: str) -> Completed:
+    environment = {**os.environ, "LC_ALL": "C", "LANGUAGE": "C"}
+    try:
+        done = subprocess.run(
+            list(argv), input=stdin, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+        )
+    except FileNotFoundError:
+        return Completed(127, "", f"{argv[0]}: not found")
+    except subprocess.TimeoutExpired as late:
+        raise FastpathError(f"{' '.join(argv)} did not end within {timeout:g} s.") from late
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+class Host:
+    """Files and commands of one node. Paths are absolute as the node sees them."""
+
+    def __init__(
+        self, root: str = "/", run: Callable[[Sequence[str], float, str], Completed] = _run, sysfs_root: str = "/sys"
+    ) -> None:
+        self.root = root.rstrip("/")
+        self._run = run
+        self.sysfs_root = sysfs_root.rstrip("/")
+
+    def path(self, path: str) -> str:
+        """Where a path of the node lies for this process."""
+        if self.sysfs_root != "/sys" and (path == "/sys" or path.startswith("/sys/")):
+            return self.sysfs_root + path[4:]
+        return self.root + path
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(self.path(path))
+
+    def listdir(self, path: str) -> list[str]:
+        """Sorted names; empty where there is no such directory."""
+        try:
+            return sorted(os.listdir(self.path(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def link_name(self, path: str) -> str | None:
+        """The last part of what a symbolic link points to; None where there is none."""
+        try:
+            return os.path.basename(os.readlink(self.path(path)))
+        except OSError:
+            return None
+
+    def read(self, path: str) -> str | None:
+        """A file's text as it is; None where it is absent or cannot be read (many sysfs attributes)."""
+        try:
+            with open(self.path(path), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def read_value(self, path: str) -> str | None:
+        """A sysfs attribute without white space around it."""
+        text = self.read(path)
+        return None if text is None else text.strip()
+
+    def write_attribute(self, path: str, value: str) -> None:
+        """One ``write()`` to an attribute that exists; OSError says what the kernel answered."""
+        descriptor = os.open(self.path(path), os.O_WRONLY)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+
+    def write_file(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Replace a file whole: a reader, or a power cut, sees the former or the new text."""
+        target = self.path(path)
+        folder = os.path.dirname(target)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".fastpath-", dir=folder)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        self._sync_folder(folder)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; no error where it is gone already."""
+        target = self.path(path)
+        try:
+            os.unlink(target)
+        except FileNotFoundError:
+            return
+        self._sync_folder(os.path.dirname(target))
+
+    @staticmethod
+    def _sync_folder(folder: str) -> None:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def run(self, argv: Sequence[str], timeout: float = 60, stdin: str = "") -> Completed:
+        """Run a command (never through a shell) in the C locale; FastpathError past ``timeout`` seconds."""
+        return self._run(argv, timeout, stdin)
+
+    def must_run(self, argv: Sequence[str], timeout: float = 60, stdin: str = "") -> str:
+        """Run a command that has to succeed and return its standard output."""
+        done = self.run(argv, timeout, stdin)
+        if done.rc != 0:
+            said = (done.err.strip() or done.out.strip())[-2000:]
+            raise FastpathError(f"{' '.join(argv)} failed with exit code {done.rc}: {said}")
+        return done.out
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait until ``condition`` holds; FastpathError naming ``what`` past ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise FastpathError(f"Waited {timeout:g} s in vain for {what}.")
+            time.sleep(POLL_SECONDS)

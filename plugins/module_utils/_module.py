@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. What the collection's modules share: options, results, one place where errors become messages."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any, Callable
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+
+STATE_OPTIONS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "disruption_ok": {"type": "bool", "default": False},
+}
+
+
+def run_concern(module: AnsibleModule, concern: Concern[Any, Any], spec: Any) -> None:
+    """Bring a concern about, or tear it down, and leave through ``exit_json`` or ``fail_json``."""
+    request = Request(
+        spec=spec,
+        present=module.params["state"] == "present",
+        dry_run=module.check_mode,
+        disruption_ok=module.params["disruption_ok"],
+    )
+
+    def work() -> dict[str, Any]:
+        plan = converge(concern, request)
+        for warning in plan.warnings:
+            module.warn(warning)
+        return plan.result()
+
+    run_guarded(module, work)
+
+
+def run_guarded(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
+    """Run ``work`` and exit with what it returns; an expected error is one message, never a traceback."""
+    try:
+        result = work()
+    except Refused as refused:
+        problems = [asdict(problem) for problem in refused.problems]
+        module.fail_json(msg=Refused(refused.problems, platform.node()).message, problems=problems)
+    except FastpathError as error:
+        module.fail_json(msg=error.message, **error.details)
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror} ({error.filename}) on {platform.node()}.")
+    else:
+        module.exit_json(**result)
