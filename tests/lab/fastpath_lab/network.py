@@ -42,10 +42,10 @@ def create(netns: str, network: Network) -> None:
     _inside(netns, ["tee", "/proc/sys/net/ipv6/conf/default/disable_ipv6"], b"1\n")
     lines = ["link set lo up"]
     for bridge in (MANAGEMENT_BRIDGE, DATA_BRIDGE):
-        lines += [f"link add {bridge} type bridge",
+        lines += [f"link add name {bridge} type bridge",
                   f"link set dev {bridge} type bridge stp_state 0 forward_delay 0 "
                   "mcast_snooping 0",
-                  f"link set {bridge} up"]
+                  f"link set dev {bridge} up"]
     lines.append(f"addr add {network.gateway}/{network.management.prefixlen} "
                  f"dev {MANAGEMENT_BRIDGE}")
     _batch(netns, lines)
@@ -59,7 +59,7 @@ def add_taps(netns: str, node: Node) -> None:
     for port in ports(node):
         if port.tap not in there:
             lines += [f"tuntap add dev {port.tap} mode tap",
-                      f"link set {port.tap} master {port.bridge} up"]
+                      f"link set dev {port.tap} master {port.bridge} up"]
     if lines:
         _batch(netns, lines)
 

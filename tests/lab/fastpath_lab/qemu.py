@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from .topology import Network, Nic, Node
 
-MANAGEMENT_BRIDGE = "brm"
-DATA_BRIDGE = "brd"
+MANAGEMENT_BRIDGE = "br-mgmt"
+DATA_BRIDGE = "br-data"
 _VIRTIO = "disable-legacy=on,iommu_platform=on"
 _NAMESPACE = uuid.UUID("8d0fcd33-5ec6-4f5c-9d4e-3a0f3d7b5c11")
 
