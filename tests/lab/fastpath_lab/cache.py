@@ -36,7 +36,7 @@ def digest(inputs: Any) -> str:
 def default_root() -> Path:
     """Return the folder of the cache, outside of any checkout."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "fastpath"
+    return Path(base) / "fastpath" / "lab"
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from . import host, process
@@ -98,8 +97,9 @@ def restore(cache: Cache, machine: Machine) -> None:
     """Start a machine that is off in the fresh state; what its disk had is lost."""
     entry = state(cache, machine)
     machine.folder.mkdir(parents=True, exist_ok=True)
+    machine.ready = False
     partial = machine.folder / "disk.new"
-    subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(entry / "disk.qcow2"),
-                    str(partial)], check=True, timeout=120)
+    process.run(["cp", "--sparse=always", "--reflink=auto", str(entry / "disk.qcow2"),
+                 str(partial)], timeout=120)
     os.replace(partial, machine.disk)
     machine.start(load=STATE)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +152,14 @@ class Lab:
         site = self.build()
         if created:
             self._create(site)
+        self._ensure_uplink()
         machines = [self.machine(node.name) for node in nodes]
-        todo = [machine for machine in machines if not machine.running()]
-        started += todo
-        with step(f"nodes: {', '.join(machine.node.name for machine in todo) or 'all run'}"):
-            self._parallel(lambda machine: self._bring(machine, boot), todo)
+        for machine in machines:
+            if not machine.ready:
+                machine.kill()  # a run that was killed had not finished it
+        started += [machine for machine in machines if not machine.running()]
+        with step(f"nodes: {', '.join(machine.node.name for machine in machines)}"):
+            self._parallel(lambda machine: self._bring(machine, boot), machines)
 
     def _create(self, site: Site) -> None:
         for folder in (self.state / "nodes", site.console, self.run_dir):
@@ -166,33 +169,53 @@ class Lab:
             shutil.copy(keys / source, self.state / target)
         os.chmod(self.state / "key", 0o600)
         network.create(self.netns, self.topology.network)
-        network.start_uplink(self.netns, self.topology.network, site.qemu / "root",
-                             f"{self.owner}#uplink", self.state / "uplink.log")
         self._write_inside_files()
         values = {"qemu": str(site.qemu), "base": str(site.base), "accel": site.accel}
         self._settings().write_text(json.dumps(values), encoding="utf-8")
         self._site = None
 
+    def _ensure_uplink(self) -> None:
+        owner = f"{self.owner}#uplink"
+        if not process.owned(owner):
+            network.start_uplink(self.netns, self.topology.network, self.site().qemu / "root",
+                                 owner, self.state / "uplink.log")
+
     def _write_inside_files(self) -> None:
+        (self.run_dir / "owner").write_text(self.owner, encoding="utf-8")
         (self.state / "resolv.conf").write_text(
             f"nameserver {self.topology.network.name_server}\n", encoding="utf-8")
 
     def _bring(self, machine: Machine, boot: bool) -> None:
-        if machine.disk.exists():
+        loaded = False
+        if machine.running():
+            pass
+        elif machine.ready:
             machine.start()  # it was switched off: real hardware boots its own disk
         elif boot:
             machine.create_disk()
             machine.start()
         else:
             fresh.restore(self.cache, machine)
-        took = machine.wait_ssh(BOOT_TIMEOUT)
+            loaded = True
+        took = machine.wait_ssh(BOOT_TIMEOUT, set_clock=loaded)
+        machine.ready = True
         say(f"{machine.node.name}: ssh answers after {took:.1f} s")
 
     @staticmethod
     def _parallel(work: Callable[[Machine], None], machines: Sequence[Machine]) -> None:
         with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
-            for future in [pool.submit(work, machine) for machine in machines]:
-                future.result()
+            futures = [pool.submit(work, machine) for machine in machines]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                # Nobody waits for the others: what they wait for is taken away.
+                process.STOP.set()
+                while not all(future.done() for future in futures):
+                    process.end_children()
+                    wait(futures, timeout=0.2)
+                process.STOP.clear()
+                raise
 
     def down(self) -> None:
         """Remove the lab: processes, namespace, disks. The consoles and reports stay."""
@@ -200,7 +223,15 @@ class Lab:
         with locked(self.state / "lock", "waiting for another command on this lab"):
             self._down()
 
+    def _check_owner(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            owner = (self.run_dir / "owner").read_text(encoding="utf-8")
+            if owner != self.owner:
+                raise LabError(f"the name {self.name} is taken by the lab of "
+                               f"{owner.partition('@')[2]}: set FASTPATH_LAB to another one")
+
     def _down(self) -> None:
+        self._check_owner()
         ours = self._processes()
         process.end(ours, lambda pid: pid in self._processes())
         network.remove(self.netns)
@@ -230,6 +261,7 @@ class Lab:
                 machine.create_disk()
             machine.start()
         machine.wait_ssh(BOOT_TIMEOUT)
+        machine.ready = True
 
     def reset(self, name: str) -> None:
         """Cut a node's power and boot the same disk again."""
@@ -254,7 +286,8 @@ class Lab:
                 machine.start(load=snapshot)
             else:
                 fresh.restore(self.cache, machine)
-            machine.wait_ssh(BOOT_TIMEOUT)
+            machine.wait_ssh(BOOT_TIMEOUT, set_clock=True)
+            machine.ready = True
 
         with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
             self._parallel(bring, machines)

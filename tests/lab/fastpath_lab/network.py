@@ -20,6 +20,9 @@ from .topology import Network, Node
 
 NETNS_DIR = Path("/run/netns")
 UPLINK = "wan"
+# The same in every lab: a loaded node still knows the address of the lab it was saved in.
+MANAGEMENT_MAC = "52:54:00:00:00:fe"
+DATA_MAC = "52:54:00:00:00:ff"
 
 
 def exists(netns: str) -> bool:
@@ -41,8 +44,8 @@ def create(netns: str, network: Network) -> None:
     process.run(["ip", "netns", "add", netns], timeout=30)
     _inside(netns, ["tee", "/proc/sys/net/ipv6/conf/default/disable_ipv6"], b"1\n")
     lines = ["link set lo up"]
-    for bridge in (MANAGEMENT_BRIDGE, DATA_BRIDGE):
-        lines += [f"link add name {bridge} type bridge",
+    for bridge, mac in ((MANAGEMENT_BRIDGE, MANAGEMENT_MAC), (DATA_BRIDGE, DATA_MAC)):
+        lines += [f"link add name {bridge} address {mac} type bridge",
                   f"link set dev {bridge} type bridge stp_state 0 forward_delay 0 "
                   "mcast_snooping 0",
                   f"link set dev {bridge} up"]
@@ -66,6 +69,8 @@ def add_taps(netns: str, node: Node) -> None:
 
 def _rules(network: Network) -> str:
     return f"""
+add table ip lab
+delete table ip lab
 table ip lab {{
   chain out {{
     type nat hook postrouting priority srcnat;

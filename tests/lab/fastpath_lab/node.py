@@ -51,6 +51,7 @@ class Machine:
         self.site, self.node, self.folder = site, node, folder
         self.owner = f"{site.owner}#{node.name}"
         self.disk = folder / "disk.qcow2"
+        self._ready = folder / "ready"
 
     def argv(self) -> list[str]:
         """Return QEMU's command line, the same in every lab."""
@@ -79,6 +80,18 @@ class Machine:
     def running(self) -> bool:
         """Tell whether the machine is on."""
         return bool(self.pids())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the machine has once been usable since its disk was made."""
+        return self._ready.exists() and self.disk.exists()
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        if value:
+            self._ready.touch()
+        else:
+            self._ready.unlink(missing_ok=True)
 
     def start(self, load: str | None = None) -> None:
         """Switch the machine on, from its disk or from the saved state ``load``.
@@ -119,21 +132,26 @@ class Machine:
             stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a shell command in the guest and return its result, also when it fails."""
         argv = ["ip", "netns", "exec", self.site.netns, *self.ssh_argv([command])]
-        done = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout,
+        done = subprocess.run(process.bound(argv), input=stdin, capture_output=True, timeout=timeout,
                               check=False)
         return subprocess.CompletedProcess(command, done.returncode,
                                            done.stdout.decode(errors="replace"),
                                            done.stderr.decode(errors="replace"))
 
-    def wait_ssh(self, timeout: float) -> float:
-        """Wait until the guest takes an ssh command; return the seconds that took."""
+    def wait_ssh(self, timeout: float, set_clock: bool = False) -> float:
+        """Wait until the guest takes an ssh command; return the seconds that took.
+
+        The clock of a loaded machine goes on from when it was saved: ``set_clock`` puts
+        it right, to half a second or so.
+        """
         start = time.monotonic()
 
         def ready() -> bool:
             if not self.running():
                 raise LabError(f"{self.node.name}: QEMU ended, see {self.folder}/qemu.log")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.ssh("true", timeout=15).returncode == 0
+                command = f"date -u -s @{time.time():.3f}" if set_clock else "true"
+                return self.ssh(command, timeout=15).returncode == 0
             return False
 
         process.wait_until(ready, timeout, f"{self.node.name}: ssh", interval=0.2)

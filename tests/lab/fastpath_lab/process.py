@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ from pathlib import Path
 from .errors import LabError
 
 MARK = "FASTPATH_LAB_DAEMON"
-_PR_SET_PDEATHSIG = 1
+STOP = threading.Event()  # set while work in other threads is being given up
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def bound(argv: Sequence[str]) -> list[str]:
+    """Wrap a command so that it dies with this program, whatever ends that."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
 def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
-        stdin: bytes | None = None, env: Mapping[str, str] | None = None,
-        die_with_parent: bool = True) -> subprocess.CompletedProcess[bytes]:
+        stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end; with ``log`` its output goes to that file.
 
     The command dies with this program, whatever ends it. Raises LabError with the end
@@ -36,10 +36,9 @@ def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
         sink = stack.enter_context(open(log, "ab")) if log else None
         try:
             done = subprocess.run(
-                list(argv), input=stdin, timeout=timeout, env=env, check=False,
+                bound(argv), input=stdin, timeout=timeout, env=env, check=False,
                 stdin=None if stdin is not None else subprocess.DEVNULL,
                 stdout=sink or subprocess.PIPE, stderr=sink or subprocess.PIPE,
-                preexec_fn=_die_with_parent if die_with_parent else None,
             )
         except FileNotFoundError as error:
             raise LabError(f"{argv[0]}: not installed") from error
@@ -91,16 +90,6 @@ def owned(owner: str) -> list[int]:
     return found
 
 
-def start_time(pid: int) -> int | None:
-    """Return the start time of a process in clock ticks since boot, None when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    state, *rest = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else int(rest[18])
-
-
 def ancestors() -> set[int]:
     """Return this process and all its parents."""
     found, pid = set(), os.getpid()
@@ -136,11 +125,26 @@ def end(pids: Sequence[int], still_ours: Callable[[int], bool], timeout: float =
             os.close(handle)
 
 
+def end_children() -> None:
+    """Kill all processes that this program started and that have not ended yet."""
+    def child(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            return state not in "ZX" and int(parent) == os.getpid()
+        return False
+
+    end([int(name) for name in os.listdir("/proc") if name.isdigit() and child(int(name))],
+        child)
+
+
 def wait_until(condition: Callable[[], bool], timeout: float, what: str,
                interval: float = 0.1) -> None:
     """Ask ``condition`` until it holds. Raises LabError(what) after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
+        if STOP.is_set():
+            raise LabError(f"{what}: given up")
         if time.monotonic() > deadline:
             raise LabError(f"{what}: not within {timeout:.0f} s")
         time.sleep(interval)

@@ -78,8 +78,8 @@ def _identity(node: Node, network: Network) -> list[str]:
             f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n")
     return ["-name", node.name, "-uuid", str(identity),
             *_credential("network.network.10-mgmt", link),
-            *_credential("system.hostname", node.name + "\n"),
-            *_credential("system.machine_id", identity.hex + "\n")]
+            *_credential("system.hostname", node.name),
+            *_credential("system.machine_id", identity.hex)]
 
 
 def _machine(node: Node, accel: str) -> list[str]:
