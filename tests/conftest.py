@@ -18,7 +18,10 @@ def _namespace(name: str, folder: Path | None) -> None:
         return
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = [str(folder)] if folder else []
-    sys.modules[name] = module_from_spec(spec)
+    module = sys.modules[name] = module_from_spec(spec)
+    parent, dot, child = name.rpartition(".")
+    if dot:
+        setattr(sys.modules[parent], child, module)
 
 
 _namespace("ansible_collections", None)
