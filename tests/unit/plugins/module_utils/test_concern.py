@@ -26,7 +26,9 @@ class Lamps(Concern[dict, dict]):
     reboot = ""
 
     def parse(self, spec: Any) -> dict[str, str]:
-        wrong = [Problem(f"lamps.{name}", value, "on or off") for name, value in spec.items() if value not in ("on", "off")]
+        wrong = [
+            Problem(f"lamps.{name}", value, "on or off") for name, value in spec.items() if value not in ("on", "off")
+        ]
         if wrong:
             raise Refused(wrong)
         return spec
