@@ -86,7 +86,7 @@ print(
             "mtu": mtus(),
             "cmdline": value("/proc/cmdline"),
             "enabled": command("systemctl", "list-unit-files", "--state=enabled", "--no-legend", "--plain").split("\n"),
-            "mounts": sorted(line.split()[1] for line in open("/proc/mounts") if " hugetlbfs " in line),
+            "mounts": sorted(line.split()[1] for line in value("/proc/mounts").split("\n") if " hugetlbfs " in line),
         }
     )
 )
