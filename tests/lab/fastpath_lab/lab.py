@@ -1,0 +1,324 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab: its namespace, its machines, its folder. Everything the command line offers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import build_disk, build_roots, fresh, host, network, process
+from .cache import Cache, locked
+from .errors import LabError
+from .node import Machine, Site
+from .progress import say, step
+from .topology import DEFAULT_PATH, Node, Topology, load
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,24}$")
+BOOT_TIMEOUT = 300.0
+
+
+def default_name(checkout: Path = CHECKOUT) -> str:
+    """Return the name of a checkout's lab, from its path."""
+    return hashlib.sha256(str(checkout).encode()).hexdigest()[:8]
+
+
+class Lab:
+    """One lab. ``Lab.open()`` gives that of the checkout, or the one in FASTPATH_LAB.
+
+    The checkout's own lab keeps its files in ``.lab``, others in ``.lab/labs/NAME``.
+    """
+
+    def __init__(self, name: str, topology: Topology, cache: Cache, state: Path) -> None:
+        if not _NAME.match(name):
+            raise LabError(f"{name!r} is no name for a lab: a-z, 0-9 and -, at most 25")
+        self.name, self.topology, self.cache, self.state = name, topology, cache, state
+        self.netns = f"fp-{name}"
+        self.owner = f"{name}@{state}"
+        self.run_dir = Path("/run/fastpath") / name
+        self._site: Site | None = None
+
+    @classmethod
+    def open(cls, name: str | None = None, topology: Path = DEFAULT_PATH,
+             cache: Cache | None = None) -> Lab:
+        """Return the lab of this checkout or the named one; nothing is started."""
+        own = default_name()
+        name = name or os.environ.get("FASTPATH_LAB") or own
+        state = CHECKOUT / ".lab" if name == own else CHECKOUT / ".lab/labs" / name
+        return cls(name, load(topology), cache or Cache(), state)
+
+    # -- what is there ---------------------------------------------------------------
+
+    def _settings(self) -> Path:
+        return self.state / "lab.json"
+
+    def site(self) -> Site:
+        """Return the parts that the running lab was made of. Raises LabError when down."""
+        if self._site is None:
+            try:
+                values = json.loads(self._settings().read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise LabError("the lab is not up: lab up") from error
+            self._site = self._make_site(Path(values["qemu"]), Path(values["base"]),
+                                         values["accel"])
+        return self._site
+
+    def _make_site(self, qemu: Path, base: Path, accel: str) -> Site:
+        return Site(netns=self.netns, owner=self.owner, qemu=qemu, base=base,
+                    key=self.state / "key", console=self.state / "console", accel=accel,
+                    network=self.topology.network)
+
+    def is_up(self) -> bool:
+        """Tell whether the lab's network is complete."""
+        return (self._settings().exists() and network.exists(self.netns)
+                and self.run_dir.exists())
+
+    def machine(self, name: str) -> Machine:
+        """Return a node of the running lab."""
+        node = self.topology.select([name])[0]
+        return Machine(self.site(), node, self.state / "nodes" / name)
+
+    def machines(self, names: Sequence[str] = ()) -> list[Machine]:
+        """Return the named nodes, or all that have been started in this lab."""
+        if names:
+            return [self.machine(node.name) for node in self.topology.select(list(names))]
+        return [self.machine(name) for name in self.topology.nodes
+                if (self.state / "nodes" / name / "disk.qcow2").exists()]
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of the lab and its nodes as plain values."""
+        up = self.is_up()
+        nodes = {}
+        for name, node in self.topology.nodes.items():
+            pids = process.owned(f"{self.owner}#{name}")
+            nodes[name] = {"address": node.address, "running": bool(pids), "pids": pids,
+                           "iommu": node.iommu}
+        return {"name": self.name, "up": up, "namespace": self.netns, "state": str(self.state),
+                "accel": self.site().accel if up else None,
+                "key": str(self.state / "key"), "nodes": nodes}
+
+    # -- up and down -----------------------------------------------------------------
+
+    def build(self, names: Sequence[str] = ()) -> Site:
+        """Fill the cache with what all nodes share and return the parts."""
+        host.prepare()
+        qemu = build_roots.qemu_root(self.cache, self.topology.qemu)
+        guest = build_roots.guest_root(self.cache, self.topology.image)
+        module = build_roots.vdpa_module(self.cache, self.topology, guest)
+        base = build_disk.base_disk(self.cache, self.topology, guest, module, qemu)
+        accel = fresh.accelerator(self.cache, qemu, base)
+        return self._make_site(qemu, base, accel)
+
+    def up(self, names: Sequence[str] = (), boot: bool = False) -> list[str]:
+        """Start the named nodes (or the default ones); return those that were started.
+
+        Nodes that run already are left as they are. With ``boot`` new nodes boot from
+        their disk instead of loading the saved state of a booted one. When it fails or is
+        interrupted, what this call started is taken down again.
+        """
+        nodes = self.topology.select(list(names))
+        self.state.mkdir(parents=True, exist_ok=True)
+        with locked(self.state / "lock", "waiting for another command on this lab"):
+            created = not self.is_up()
+            started: list[Machine] = []
+            try:
+                with _interruptible():
+                    self._up(nodes, boot, created, started)
+            except BaseException:
+                say("cleaning up")
+                if created:
+                    self._down()
+                else:
+                    for machine in started:
+                        machine.kill()
+                raise
+        return [machine.node.name for machine in started]
+
+    def _up(self, nodes: list[Node], boot: bool, created: bool, started: list[Machine]) -> None:
+        if created:
+            self._down()  # whatever a killed run left
+        site = self.build()
+        if created:
+            self._create(site)
+        machines = [self.machine(node.name) for node in nodes]
+        todo = [machine for machine in machines if not machine.running()]
+        started += todo
+        with step(f"nodes: {', '.join(machine.node.name for machine in todo) or 'all run'}"):
+            self._parallel(lambda machine: self._bring(machine, boot), todo)
+
+    def _create(self, site: Site) -> None:
+        for folder in (self.state / "nodes", site.console, self.run_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        keys = build_disk.key(self.cache)
+        for source, target in (("id", "key"), ("id.pub", "key.pub")):
+            shutil.copy(keys / source, self.state / target)
+        os.chmod(self.state / "key", 0o600)
+        network.create(self.netns, self.topology.network)
+        network.start_uplink(self.netns, self.topology.network, site.qemu / "root",
+                             f"{self.owner}#uplink", self.state / "uplink.log")
+        self._write_inside_files()
+        values = {"qemu": str(site.qemu), "base": str(site.base), "accel": site.accel}
+        self._settings().write_text(json.dumps(values), encoding="utf-8")
+        self._site = None
+
+    def _write_inside_files(self) -> None:
+        (self.state / "resolv.conf").write_text(
+            f"nameserver {self.topology.network.name_server}\n", encoding="utf-8")
+
+    def _bring(self, machine: Machine, boot: bool) -> None:
+        if machine.disk.exists():
+            machine.start()  # it was switched off: real hardware boots its own disk
+        elif boot:
+            machine.create_disk()
+            machine.start()
+        else:
+            fresh.restore(self.cache, machine)
+        took = machine.wait_ssh(BOOT_TIMEOUT)
+        say(f"{machine.node.name}: ssh answers after {took:.1f} s")
+
+    @staticmethod
+    def _parallel(work: Callable[[Machine], None], machines: Sequence[Machine]) -> None:
+        with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
+            for future in [pool.submit(work, machine) for machine in machines]:
+                future.result()
+
+    def down(self) -> None:
+        """Remove the lab: processes, namespace, disks. The consoles and reports stay."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with locked(self.state / "lock", "waiting for another command on this lab"):
+            self._down()
+
+    def _down(self) -> None:
+        ours = self._processes()
+        process.end(ours, lambda pid: pid in self._processes())
+        network.remove(self.netns)
+        self._settings().unlink(missing_ok=True)
+        shutil.rmtree(self.state / "nodes", ignore_errors=True)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.run_dir.parent.rmdir()
+        self._site = None
+
+    def _processes(self) -> list[int]:
+        return [pid for name in ("uplink", *self.topology.nodes)
+                for pid in process.owned(f"{self.owner}#{name}")]
+
+    # -- nodes -----------------------------------------------------------------------
+
+    def kill(self, name: str) -> None:
+        """Cut a node's power."""
+        self.machine(name).kill()
+        self._forget_connections([name])
+
+    def start(self, name: str) -> None:
+        """Boot a node from its own disk and wait for ssh."""
+        machine = self.machine(name)
+        if not machine.running():
+            if not machine.disk.exists():
+                machine.create_disk()
+            machine.start()
+        machine.wait_ssh(BOOT_TIMEOUT)
+
+    def reset(self, name: str) -> None:
+        """Cut a node's power and boot the same disk again."""
+        self.kill(name)
+        self.start(name)
+
+    def snapshot(self, snapshot: str, names: Sequence[str] = ()) -> None:
+        """Save the state of nodes under a name."""
+        if snapshot == fresh.STATE or not _NAME.match(snapshot):
+            raise LabError(f"{snapshot!r} is no name for a snapshot")
+        self._parallel(lambda machine: machine.save(snapshot), self.machines(names))
+
+    def restore(self, names: Sequence[str] = (), snapshot: str | None = None) -> None:
+        """Bring nodes back to the fresh state, or to a saved one, and wait for ssh."""
+        machines = self.machines(names)
+        for machine in machines:
+            machine.kill()
+        self._forget_connections([machine.node.name for machine in machines])
+
+        def bring(machine: Machine) -> None:
+            if snapshot:
+                machine.start(load=snapshot)
+            else:
+                fresh.restore(self.cache, machine)
+            machine.wait_ssh(BOOT_TIMEOUT)
+
+        with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
+            self._parallel(bring, machines)
+
+    def _forget_connections(self, names: Sequence[str]) -> None:
+        """End the shared ssh connections to nodes whose other side is gone."""
+        wanted = [f"{self.run_dir}/{self.topology.nodes[name].address}-".encode()
+                  for name in names]
+
+        def stale(pid: int) -> bool:
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                return line.startswith(b"ssh: ") and any(text in line for text in wanted)
+            return False
+
+        process.end([pid for pid in network.members(self.netns) if stale(pid)], stale)
+        for name in names:
+            for socket in self.run_dir.glob(f"{self.topology.nodes[name].address}-*"):
+                socket.unlink(missing_ok=True)
+
+    def ssh(self, name: str, command: str, timeout: float = 60.0,
+            check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on a node. Raises LabError when it fails and ``check``."""
+        done = self.machine(name).ssh(command, timeout=timeout)
+        if check and done.returncode:
+            raise LabError(f"{name}: {command}: {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    # -- commands inside -------------------------------------------------------------
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a command inside the lab.
+
+        All labs have the same addresses, so shared ssh connections must not be shared
+        between labs: they live in a folder of the lab.
+        """
+        return {**os.environ, "FASTPATH_LAB": self.name,
+                "FASTPATH_LAB_STATE": str(self.state),
+                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.run_dir),
+                "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%h-%%p-%%r",
+                "ANSIBLE_HOST_KEY_CHECKING": "False"}
+
+    def exec_argv(self, argv: Sequence[str]) -> list[str]:
+        """Return an argv that runs ``argv`` in the lab's namespace."""
+        if not self.is_up():
+            raise LabError("the lab is not up: lab up")
+        from . import inside  # noqa: PLC0415  (a script of its own)
+
+        return inside.command(self.netns, self.state / "resolv.conf", argv)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that clean-up runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
