@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-demo: lab-up ## Two emulated nodes from stock Debian to driver-bound VFs, through a real reboot, and verified
+demo: collection lab-up ## Two emulated nodes from stock Debian to driver-bound VFs, through a real reboot, and verified
 	@$(IN_VENV) && python tests/demo.py
 
 plan site verify teardown: collection ## The playbooks on the lab (or INVENTORY=)
