@@ -19,9 +19,7 @@ from nodes import CHECKOUT, difference, fingerprint, lab, playbook, ssh
 SHORT_FORM = 2
 FULL_FORM = 10
 SEED = int(os.environ.get("FASTPATH_SEED", "20261121"))
-ROUNDS = [
-    pytest.param(number, marks=[] if number < SHORT_FORM else [pytest.mark.slow]) for number in range(FULL_FORM)
-]
+ROUNDS = [pytest.param(number, marks=[] if number < SHORT_FORM else [pytest.mark.slow]) for number in range(FULL_FORM)]
 START_MARK = "/etc/fastpath"
 LONGEST_APPLY_SECONDS = 45.0
 
