@@ -24,7 +24,8 @@ PLAY = """
   gather_facts: false
   tasks: {tasks}
 """
-SPEC = '[{"pf": {"vendor": "8086", "device": "10c9", "numa_node": 1}, "num_vfs": 7, "vfs": [{"indexes": "0-6", "driver": "vfio-pci"}]}]'
+PF = '{"vendor": "8086", "device": "10c9", "numa_node": 1}'
+SPEC = f'[{{"pf": {PF}, "num_vfs": 7, "vfs": [{{"indexes": "0-6", "driver": "vfio-pci"}}]}}]'
 TASKS = 3
 
 

@@ -3,8 +3,8 @@
 
 """Runs every ``bench_*.py`` beside it and prints one table; exit code 1 where a goal is missed.
 
-A benchmark prints rows as JSON lines: ``name``, ``ours`` and ``peer`` (seconds, both measured in that very run), ``peer_is``
-(what it is measured against) and ``limit`` (the largest ``ours / peer`` that is good enough).
+A benchmark prints rows as JSON lines: ``name``, ``ours`` and ``peer`` (seconds, both measured in that very run),
+``peer_is`` (what it is measured against) and ``limit`` (the largest ``ours / peer`` that is good enough).
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def good(row: dict[str, Any]) -> bool:
     return row["ours"] / row["peer"] <= row["limit"]
 
 
+def ratio(value: float) -> str:
+    return f"{value:.2f} x" if value >= 0.5 else f"1/{1 / value:.0f}"
+
+
 def line(row: dict[str, Any]) -> str:
-    ratio = row["ours"] / row["peer"]
-    shown = f"{ratio:.2f} x" if ratio >= 0.5 else f"1/{1 / ratio:.0f}"
-    limit = f"{row['limit']:.2f} x" if row["limit"] >= 0.5 else f"1/{1 / row['limit']:.0f}"
-    verdict = "ok" if good(row) else "MISSED"
-    return f"{row['name']:44} {row['ours']:9.3f} s {row['peer']:9.3f} s  {shown:>8}  {limit:>8}  {verdict:6} {row['peer_is']}"
+    times = f"{row['ours']:9.3f} s {row['peer']:9.3f} s  {ratio(row['ours'] / row['peer']):>8}  {ratio(row['limit']):>8}"
+    return f"{row['name']:44} {times}  {'ok' if good(row) else 'MISSED':6} {row['peer_is']}"
 
 
 def main(names: list[str]) -> int:
