@@ -33,8 +33,9 @@ def ratio(value: float) -> str:
 
 
 def line(row: dict[str, Any]) -> str:
-    times = f"{row['ours']:9.3f} s {row['peer']:9.3f} s  {ratio(row['ours'] / row['peer']):>8}  {ratio(row['limit']):>8}"
-    return f"{row['name']:44} {times}  {'ok' if good(row) else 'MISSED':6} {row['peer_is']}"
+    seconds = f"{row['ours']:9.3f} s {row['peer']:9.3f} s"
+    ratios = f"{ratio(row['ours'] / row['peer']):>8}  {ratio(row['limit']):>8}"
+    return f"{row['name']:44} {seconds}  {ratios}  {'ok' if good(row) else 'MISSED':6} {row['peer_is']}"
 
 
 def main(names: list[str]) -> int:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Power is cut in the middle of an apply, at a random point: the next run finishes and teardown still knows the start."""
+"""Power is cut in the middle of an apply, at a random point: the next run finishes, nothing is lost."""
 
 from __future__ import annotations
 

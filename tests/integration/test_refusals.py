@@ -65,11 +65,13 @@ ROLES = {
         "ip link del t0",
     ),
     "VLAN": (
-        "ip link set {pf} up; ip link add t0 link {pf} type vlan id 5; ip link set t0 up; ip addr add 10.99.0.1/24 dev t0",
+        "ip link set {pf} up; ip link add t0 link {pf} type vlan id 5; "
+        "ip link set t0 up; ip addr add 10.99.0.1/24 dev t0",
         "ip link del t0",
     ),
     "macvlan": (
-        "ip link set {pf} up; ip link add t0 link {pf} type macvlan; ip link set t0 up; ip addr add 10.99.0.1/24 dev t0",
+        "ip link set {pf} up; ip link add t0 link {pf} type macvlan; "
+        "ip link set t0 up; ip addr add 10.99.0.1/24 dev t0",
         "ip link del t0",
     ),
     "VLAN on a bond on a bridge": (
