@@ -12,9 +12,10 @@ import fcntl
 import os
 import platform
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Iterator, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -111,13 +112,13 @@ def _planned(concern: Concern[Any, Any], request: Request, current: Any) -> Plan
     if not request.present:
         plan = concern.plan_teardown(current)
         if concern.store.desired() is not None or concern.store.record():
-            plan = replace(plan, operations=plan.operations + (Operation("forget", concern.name),))
+            plan = replace(plan, operations=(*plan.operations, Operation("forget", concern.name)))
         return plan
     plan = concern.plan(current, concern.parse(request.spec))
     former = concern.store.desired()
     if request.persist and former != request.spec:
         written = Operation("save_desired", concern.store.desired_path, former, request.spec)
-        plan = replace(plan, operations=(written,) + plan.operations)
+        plan = replace(plan, operations=(written, *plan.operations))
     return plan
 
 
@@ -168,4 +169,3 @@ def _locked(host: Host, dry_run: bool) -> Iterator[None]:
                     raise FastpathError(f"Another run has held {LOCK_PATH} for {LOCK_SECONDS:g} s.") from busy
                 time.sleep(0.1)
         yield
-

@@ -8,8 +8,9 @@ Every error is one message that names what was asked for, where, and what would 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 
 class FastpathError(Exception):

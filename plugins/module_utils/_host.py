@@ -13,8 +13,9 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo plan site verify teardown test ci lint unit sanity molecule integration integration-full bench docs \
+	lab-build lab-up lab-down lab-status lab-ssh collection lock clean
+
+CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+COLLECTIONS := $(CHECKOUT).build/collections
+LAB := $(CHECKOUT)tests/lab/lab
+PYTHON ?= python3
+# An environment is made at its first use; the recipe's shell expands it, not make.
+VENV = $$($(PYTHON) requirements/venv.py requirements/dev.lock)
+IN_VENV = venv=$(VENV) && export PATH="$$venv/bin:$$PATH"
+
+export ANSIBLE_CONFIG := $(CHECKOUT)ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+
+demo: collection lab-up ## Two emulated nodes from stock Debian to driver-bound VFs, through a real reboot, and verified
+	@$(IN_VENV) && python tests/demo.py
+
+plan site verify teardown: collection ## The playbooks on the lab (or INVENTORY=)
+	@$(IN_VENV) && ansible-playbook $(if $(INVENTORY),-i $(INVENTORY)) playbooks/$@.yml $(ARGS)
+
+test: collection ## Everything: lint, unit, sanity, Molecule and integration tests on emulated nodes
+	@$(IN_VENV) && python tests/run.py
+
+lint: collection ## Style, types, licences, changelog, ansible-lint in its production profile
+	@$(IN_VENV) && ruff check . && ruff format --check . && yamllint -s . && reuse lint -q && antsibull-changelog lint \
+	  && (cd $(COLLECTIONS) && mypy --config-file $(CHECKOUT)pyproject.toml ansible_collections/nfv/fastpath/plugins) \
+	  && python docs/generate.py --check && ansible-lint
+
+unit: collection ## Unit tests, also under the newest Python found
+	@$(IN_VENV) && python -m pytest -q -n 2 tests/unit
+	@newer=$$($(PYTHON) tests/tools/newer_python.py); [ -z "$$newer" ] || { \
+	  venv=$$($(PYTHON) requirements/venv.py requirements/unit.lock $$newer) && $$venv/bin/python -m pytest -q -n 2 tests/unit; }
+
+sanity: ## ansible-test sanity
+	@$(IN_VENV) && python tests/tools/sanity.py $$venv/bin/ansible-test
+
+molecule: collection lab-up ## Every role's scenario on emulated nodes (SCENARIO= for one)
+	@$(IN_VENV) && molecule test $(if $(SCENARIO),-s $(SCENARIO),--all)
+
+integration: collection ## Tests on emulated nodes, short forms
+	@$(IN_VENV) && python -m pytest -q -m "not slow" tests/integration
+
+integration-full: collection ## Tests on emulated nodes, full forms
+	@$(IN_VENV) && python -m pytest -q tests/integration
+
+bench: collection ## Ratios against peers and the kernel's own time, measured side by side
+	@$(IN_VENV) && python tests/benchmarks/run.py
+
+docs: collection ## The generated reference, docs/reference
+	@$(IN_VENV) && python docs/generate.py
+
+lab-build: ## Fill the cache with what the lab needs
+	@$(LAB) build
+
+lab-up: ## Fresh virtual nodes
+	@$(LAB) up
+
+lab-down: ## Take the virtual nodes down
+	@$(LAB) down
+
+lab-status: ## What runs
+	@$(LAB) status
+
+lab-ssh: ## A shell on a node: make lab-ssh NODE=node1
+	@$(LAB) ssh $(NODE)
+
+collection:
+	@mkdir -p $(COLLECTIONS)/ansible_collections/nfv && ln -sfn $(CHECKOUT) $(COLLECTIONS)/ansible_collections/nfv/fastpath
+
+lock: ## Resolve the pins into locks again
+	@$(IN_VENV) && cd requirements && compile="uv pip compile --generate-hashes --universal --no-header -q" \
+	  && $$compile --python-version 3.11 dev.in -o dev.lock && $$compile --python-version 3.12 unit.in -o unit.lock \
+	  && $$compile --python-version 3.11 bootstrap.in -o bootstrap.lock
+
+clean: lab-down ## Take the lab down and remove what was made in the checkout
+	@rm -rf .build .lab

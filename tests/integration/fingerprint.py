@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs on a node (``python3 -``) and prints all that the collection might change there, as JSON.
+
+Files by content, mode and link target; the command line; VFs, drivers and overrides; pages; units.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+
+FOLDERS = ("/etc", "/boot/grub", "/usr/libexec", "/var/lib/fastpath", "/lib/modules-load.d")
+# Rewritten by the system itself at any boot or package run.
+VOLATILE = ("/etc/machine-id", "/etc/.updated", "/etc/ld.so.cache", "/boot/grub/grubenv", "/etc/adjtime")
+
+
+def content(path):
+    facts = os.lstat(path)
+    if stat.S_ISLNK(facts.st_mode):
+        return "-> " + os.readlink(path)
+    with open(path, "rb") as file:
+        return f"{stat.S_IMODE(facts.st_mode):o} {hashlib.sha256(file.read()).hexdigest()[:16]}"
+
+
+def files():
+    found = {}
+    for folder in FOLDERS:
+        for parent, folders, names in os.walk(folder):
+            links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+            for name in names + links:
+                path = os.path.join(parent, name)
+                if path not in VOLATILE:
+                    found[path] = content(path)
+            if not folders and not names:
+                found[parent] = "empty folder"
+    return found
+
+
+def value(path):
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def pci():
+    found = {}
+    root = "/sys/bus/pci/devices"
+    for address in sorted(os.listdir(root)):
+        driver = os.path.join(root, address, "driver")
+        names = ("sriov_numvfs", "sriov_drivers_autoprobe", "driver_override")
+        facts = {name: value(os.path.join(root, address, name)) for name in names}
+        facts["driver"] = os.path.basename(os.readlink(driver)) if os.path.islink(driver) else None
+        found[address] = facts
+    return found
+
+
+def pages():
+    found = {}
+    for node in ("node0", "node1"):
+        folder = f"/sys/devices/system/node/{node}/hugepages"
+        for size in os.listdir(folder):
+            found[f"{node} {size}"] = value(f"{folder}/{size}/nr_hugepages")
+    return found
+
+
+def command(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+def mtus():
+    links = json.loads(command("ip", "-j", "link"))
+    return {link["ifname"]: link["mtu"] for link in links}
+
+
+print(
+    json.dumps(
+        {
+            "files": files(),
+            "pci": pci(),
+            "pages": pages(),
+            "mtu": mtus(),
+            "cmdline": value("/proc/cmdline"),
+            "enabled": command("systemctl", "list-unit-files", "--state=enabled", "--no-legend", "--plain").split("\n"),
+            "mounts": sorted(line.split()[1] for line in value("/proc/mounts").split("\n") if " hugetlbfs " in line),
+        }
+    )
+)

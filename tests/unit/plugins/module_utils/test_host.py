@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is written to a node is whole; what is run is bounded."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(str(tmp_path))
+
+
+def test_a_failed_write_leaves_the_former_file_and_no_other(host, tmp_path, monkeypatch):
+    host.write_file("/etc/x/one", "former\n")
+
+    def fail(*unused):
+        raise OSError("power cut")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="power cut"):
+        host.write_file("/etc/x/one", "new\n")
+    assert (tmp_path / "etc/x/one").read_text() == "former\n"
+    assert [path.name for path in (tmp_path / "etc/x").iterdir()] == ["one"]
+
+
+def test_mode_is_set(host, tmp_path):
+    host.write_file("/var/secret", "x", mode=0o600)
+    assert (tmp_path / "var/secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_attributes_are_never_created(host):
+    with pytest.raises(FileNotFoundError):
+        host.write_attribute("/sys/absent", "1")
+
+
+def test_absent_things_are_none_or_empty(host):
+    assert host.read("/absent") is None
+    assert host.read_value("/absent") is None
+    assert host.listdir("/absent") == []
+    assert host.link_name("/absent") is None
+    host.remove("/absent")
+
+
+def test_sysfs_root_is_apart_from_the_root(tmp_path):
+    host = Host("/", sysfs_root=str(tmp_path))
+    assert host.path("/sys/bus/pci") == f"{tmp_path}/bus/pci"
+    assert host.path("/system") == "/system"
+
+
+def test_commands_run_in_the_c_locale_without_a_shell(monkeypatch):
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    assert Host().must_run(["sh", "-c", 'printf %s "$LC_ALL $1"', "x", "a;b $(c)"]) == "C a;b $(c)"
+
+
+def test_a_failing_command_says_what_and_why():
+    with pytest.raises(FastpathError, match="sh -c .* failed with exit code 3: no such thing"):
+        Host().must_run(["sh", "-c", "echo no such thing >&2; exit 3"])
+
+
+def test_a_missing_command_is_an_exit_code():
+    assert Host().run(["/no/such/command"]) == Completed(127, "", "/no/such/command: not found")
+
+
+def test_commands_are_bounded():
+    with pytest.raises(FastpathError, match="did not end within 0.05 s"):
+        Host().run(["sleep", "5"], timeout=0.05)
+
+
+def test_waits_are_bounded(host):
+    with pytest.raises(FastpathError, match="Waited 0 s in vain for the PF"):
+        host.wait_for(lambda: False, 0, "the PF")
+
+
+def test_a_wait_ends_with_its_condition(host):
+    answers = iter([False, False, True])
+    host.wait_for(lambda: next(answers), 5, "the third look")
