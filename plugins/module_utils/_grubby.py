@@ -91,8 +91,8 @@ class GrubbyLoader(BootLoader):
         self._update(change.append, change.delete)
         raise FastpathError(
             f"grubby did not keep the boot arguments as given ({as_line(change.append)}); the change was taken back. "
-            "Some of its versions drop all but one of a repeated name: keep one hugepage size at boot, the other at run "
-            "time."
+            "Some of its versions drop all but one of a repeated name: keep one hugepage size at boot, the other at "
+            "run time."
         )
 
     def _update(self, delete: Sequence[Argument], append: Sequence[Argument]) -> None:

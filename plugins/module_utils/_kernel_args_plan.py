@@ -47,6 +47,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operatio
 VARIABLE = "fastpath_kernel_args"
 SET = "set_boot_arguments"
 REMEMBER = "remember"
+# Reboots for one and the same request, where nothing that overrides it shows any more.
+TRIES = 2
 NO_LOADER = "No boot loader that is known here: neither rpm-ostree, nor grubby, nor update-grub is on this node."
 
 
@@ -266,12 +268,12 @@ def _break_loop(
     config = current.config
     if not former or not unsettled or config is None or former["boot_id"] == current.boot_id:
         return
-    is_the_same = former["arguments"] == as_texts(asked) and former["removes"] == as_texts(removes)
-    if not is_the_same or not same_sequence(current.written, own):
+    if not _is_same_request(former, asked, removes) or not same_sequence(current.written, own):
         return
     carried = _is_written(current, BootChange(tuple(own), tuple(removes), append=tuple(own)))
     suspects = current.rules.suspects(config, own, carried)
-    if not suspects and former["files"] != config.fingerprint:
+    mendable = not carried or former["files"] != config.fingerprint
+    if not suspects and mendable and former["tries"] < TRIES:
         return
     where = current.rules.where
     if not suspects:
@@ -308,12 +310,24 @@ def _settled_record(
             "gone": as_texts(unsettled.left),
             "boot_id": current.boot_id,
             "files": config.fingerprint if config else "",
+            "tries": _tries(current, asked, change.removes),
         }
         is_known = not needed and former and all(former[key] == waiting[key] for key in waiting if key != "files")
         target["asked"] = former if is_known else waiting
     elif needed:
         target["asked"] = None
     return {key: value for key, value in target.items() if value}
+
+
+def _tries(current: Current, asked: Sequence[Argument], removes: Sequence[Argument]) -> int:
+    former = current.record.get("asked")
+    if not former or not _is_same_request(former, asked, removes):
+        return 1
+    return int(former["tries"]) + (former["boot_id"] != current.boot_id)
+
+
+def _is_same_request(former: dict[str, Any], asked: Sequence[Argument], removes: Sequence[Argument]) -> bool:
+    return bool(former["arguments"] == as_texts(asked) and former["removes"] == as_texts(removes))
 
 
 def _removed(current: Current, removes: Sequence[Argument]) -> tuple[Argument, ...]:

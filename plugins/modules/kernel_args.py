@@ -14,22 +14,24 @@ author:
 description:
   - Takes everything that a node's kernel is to be started with, hugepage pools included, works out the arguments from
     the CPU's vendor and from what the kernel does anyway, and writes them through the node's own boot loader.
-  - GRUB on Debian and Ubuntu gets one drop-in file of its own, C(/etc/default/grub.d/zz-fastpath.cfg); on the RHEL family
-    C(grubby) is used, on image-based systems C(rpm-ostree).
-  - After writing, every normal boot entry is read back. Where another file overrides the arguments the change is undone and
-    the module fails naming the file, before any reboot.
+  - GRUB on Debian and Ubuntu gets one drop-in file of its own, C(/etc/default/grub.d/zz-fastpath.cfg); on the RHEL
+    family C(grubby) is used, on image-based systems C(rpm-ostree).
+  - After writing, every normal boot entry is read back. Where another file overrides the arguments the change is undone
+    and the module fails naming the file, before any reboot.
   - The module never reboots. RV(reboot_required) says that the running kernel differs from what is configured.
-  - What was asked for is remembered with the boot's identifier. If a reboot did not bring it, the module fails and names
-    what overrides it, so that no further reboot is tried.
+  - What was asked for is remembered with the boot's identifier. If a reboot did not bring it, the module fails and
+    names what overrides it, so that no further reboot is tried.
   - Arguments that the node's own configuration has already are neither added twice nor removed.
 options:
   spec:
     description:
       - The boot arguments, a mapping. All keys are optional; one that is no longer given is taken back.
-      - V(iommu) is V(on), V(passthrough), V(off) or V(null). An IOMMU that the kernel has switched on by itself satisfies V(on).
-      - V(isolated_cpus) is a list of CPUs such as V("2-5,8"). It sets C(isolcpus), C(nohz_full) and C(rcu_nocbs).
-      - V(extra) is a mapping from name to value, to V(null) for a bare name, or to a list for a name that is given repeatedly.
-      - V(remove) is a list of names, or of C(name=value), that the node's own configuration has and that shall go.
+      - C(iommu) is V(on), V(passthrough), V(off) or V(null). An IOMMU that the kernel has switched on by itself satisfies
+        V(on).
+      - C(isolated_cpus) is a list of CPUs such as V(2-5\,8). It sets C(isolcpus), C(nohz_full) and C(rcu_nocbs).
+      - C(extra) is a mapping from name to value, to V(null) for a bare name, or to a list for a name that is given
+        repeatedly.
+      - C(remove) is a list of names, or of C(name=value), that the node's own configuration has and that shall go.
         They come back when they are no longer listed.
       - It is checked by the module itself, which reports all problems at once.
     type: raw
@@ -49,7 +51,7 @@ options:
     default: present
   disruption_ok:
     description:
-      - Consent to disrupt running users. Boot arguments never need it; the option is there as in all modules of the collection.
+      - Consent to disrupt running users. Boot arguments never need it; all modules of the collection have the option.
     type: bool
     default: false
 requirements:
