@@ -1,6 +1,3 @@
-# -*- coding: utf-8 -*-
-# Copyright: nfv.fastpath contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -129,7 +126,7 @@ def _parse_mount(value: Any, where: str, problems: list[Problem]) -> Mount | Non
     path = value.get("path")
     if not isinstance(path, str) or not _PATH.match(path) or posixpath.normpath(path) != path:
         problems.append(
-            Problem(f"{where}.path", path, "must be an absolute path of letters, digits and _.:@- without a final slash.")
+            Problem(f"{where}.path", path, "must be an absolute path of letters, digits and _.:@- with no final slash.")
         )
         return None
     options = value.get("options", "")
