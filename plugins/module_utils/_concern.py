@@ -97,7 +97,7 @@ def converge(concern: Concern[Any, Any], request: Request) -> Plan:
         if request.dry_run:
             return plan
         if plan.changed:
-            _apply(concern, request, current, plan)
+            plan = _apply(concern, request, current, plan)
         note(concern.host, concern.name, plan.reboot_reason)
         return plan
 
@@ -132,7 +132,8 @@ def _require_consent(plan: Plan, request: Request) -> None:
         )
 
 
-def _apply(concern: Concern[Any, Any], request: Request, current: Any, plan: Plan) -> None:
+def _apply(concern: Concern[Any, Any], request: Request, current: Any, plan: Plan) -> Plan:
+    """Carry out a plan and return it, with what turned out on the way: some reasons to reboot show only then."""
     if request.present:
         concern.store.save_record(concern.record(current, plan))
     for operation in plan.operations:
@@ -143,11 +144,13 @@ def _apply(concern: Concern[Any, Any], request: Request, current: Any, plan: Pla
     concern.finish(plan)
     if not request.present:
         concern.store.forget()
-        return
+        return plan
     left = concern.plan(concern.discover(), concern.parse(request.spec))
     if left.operations:
         steps = ", ".join(f"{step.action} {step.target}: {step.before!r} -> {step.after!r}" for step in left.operations)
         raise FastpathError(f"{concern.name} on {platform.node()}: applied, but the node did not keep it: {steps}.")
+    warnings = tuple(dict.fromkeys(plan.warnings + left.warnings))
+    return replace(plan, reboot_reason=left.reboot_reason or plan.reboot_reason, warnings=warnings)
 
 
 @contextmanager

@@ -85,6 +85,21 @@ class Host:
         except OSError:
             return None
 
+    def read_bytes(self, path: str) -> bytes | None:
+        """A file's content as it is; None where it is absent or cannot be read."""
+        try:
+            with open(self.path(path), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def mode(self, path: str) -> int | None:
+        """A file's permission bits; None where it is absent."""
+        try:
+            return os.stat(self.path(path)).st_mode & 0o7777
+        except OSError:
+            return None
+
     def read_value(self, path: str) -> str | None:
         """A sysfs attribute without white space around it."""
         text = self.read(path)
@@ -98,15 +113,16 @@ class Host:
         finally:
             os.close(descriptor)
 
-    def write_file(self, path: str, text: str, mode: int = 0o644) -> None:
+    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
         """Replace a file whole: a reader, or a power cut, sees the former or the new text."""
+        content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
         target = self.path(path)
         folder = os.path.dirname(target)
         os.makedirs(folder, mode=0o755, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=".fastpath-", dir=folder)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
