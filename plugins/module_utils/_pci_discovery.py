@@ -85,16 +85,18 @@ def _device(folder: str, address: str, netdevs: tuple[str, ...], vdpa_devices: t
         sriov_totalvfs=total,
         sriov_numvfs=numvfs,
         physfn=physfn,
-        virtfns=_virtfns(folder, numvfs),
+        virtfns=() if physfn else _virtfns(folder),
         netdevs=netdevs,
         vdpa_devices=vdpa_devices,
     )
 
 
-def _virtfns(folder: str, numvfs: int | None) -> tuple[str, ...]:
-    """VFs that are there in index order; the links come one by one while VFs are being made."""
-    links = [_link_name(f"{folder}virtfn{index}") for index in range(numvfs or 0)]
-    return tuple(link for link in links if link)
+def _virtfns(folder: str) -> tuple[str, ...]:
+    """VFs in index order: the links come and go in this order, and exist without ``sriov_numvfs`` too."""
+    found: list[str] = []
+    while link := _link_name(f"{folder}virtfn{len(found)}"):
+        found.append(link)
+    return tuple(found)
 
 
 def _ids(pair: str | None) -> tuple[str | None, str | None]:

@@ -50,6 +50,9 @@ class VfAttributes:
         return {name: value for name, value in named.items() if value is not None}
 
 
+NOTHING = VfAttributes()
+
+
 @dataclass(frozen=True)
 class VfGroup:
     """VFs that share driver and attributes. ``driver`` None: left unbound; "kernel": the device's own.
@@ -71,7 +74,7 @@ class VfSpec:
     index: int
     driver: str | None = KERNEL
     pool: str | None = None
-    attributes: VfAttributes = VfAttributes()
+    attributes: VfAttributes = NOTHING
 
 
 @dataclass(frozen=True)
