@@ -285,7 +285,7 @@ def _use_problems(job: _Job) -> list[Problem]:
     pf, target = job.pf, job.target
     for vf in pf.vfs if job.renews else ():
         if vf.uses:
-            shape = f"would remove VF {vf.address}, which is used by {', '.join(vf.uses)}: move its users away first"
+            shape = f"would remove VF {vf.address} of {pf}, which is used by {', '.join(vf.uses)}: move its users away first"
             problems.append(Problem(f"{job.variable}.num_vfs", target.numvfs, shape))
     for want in target.vfs:
         have = job.vfs.get(want.index)

@@ -153,11 +153,15 @@ def find_pf(state: SriovState, spec: PfSpec) -> PfState | Problem:
     elif others:
         shape = (
             f"is {others[0]}, which offers no SR-IOV: no sriov_totalvfs in sysfs. "
-            "Switch SR-IOV on in the firmware of the device and of the machine"
+            f"Switch SR-IOV on in the firmware of the device and of the machine{_used(others[0])}"
         )
     else:
         shape = f"fits no PF. PFs here: {', '.join(map(str, state.pfs)) or 'none'}"
     return Problem(where, str(spec.selector), shape)
+
+
+def _used(pf: PfState) -> str:
+    return f". It is used by {', '.join(pf.device.uses)}" if pf.device.uses else ""
 
 
 def matches(pf: PfState, selector: PfSelector) -> bool:

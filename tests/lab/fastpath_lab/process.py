@@ -24,9 +24,15 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
-        stdin: bytes | None = None, env: Mapping[str, str] | None = None,
-        die_with_parent: bool = True) -> subprocess.CompletedProcess[bytes]:
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    log: Path | None = None,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    die_with_parent: bool = True,
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end; with ``log`` its output goes to that file.
 
     The command dies with this program, whatever ends it. Raises LabError with the end
@@ -36,9 +42,14 @@ def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
         sink = stack.enter_context(open(log, "ab")) if log else None
         try:
             done = subprocess.run(
-                list(argv), input=stdin, timeout=timeout, env=env, check=False,
+                list(argv),
+                input=stdin,
+                timeout=timeout,
+                env=env,
+                check=False,
                 stdin=None if stdin is not None else subprocess.DEVNULL,
-                stdout=sink or subprocess.PIPE, stderr=sink or subprocess.PIPE,
+                stdout=sink or subprocess.PIPE,
+                stderr=sink or subprocess.PIPE,
                 preexec_fn=_die_with_parent if die_with_parent else None,
             )
         except FileNotFoundError as error:
@@ -65,16 +76,31 @@ def _tail(log: Path | None, lines: int = 12) -> str:
 
 def isolated(argv: Sequence[str]) -> list[str]:
     """Wrap a command so that its mounts and all its descendants end with it."""
-    return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-            "--kill-child", "--mount-proc", "--", *argv]
+    return [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        *argv,
+    ]
 
 
 def spawn(argv: Sequence[str], owner: str, log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives this program, marked as the lab's own."""
     with open(log, "ab") as sink:
         return subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-            start_new_session=True, env={"PATH": os.environ["PATH"], MARK: owner}, cwd="/",
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"], MARK: owner},
+            cwd="/",
         )
 
 
@@ -136,8 +162,7 @@ def end(pids: Sequence[int], still_ours: Callable[[int], bool], timeout: float =
             os.close(handle)
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, what: str,
-               interval: float = 0.1) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float, what: str, interval: float = 0.1) -> None:
     """Ask ``condition`` until it holds. Raises LabError(what) after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
