@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. The one place that runs ``ip``: links with their VFs and addresses, default routes, changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import VfAttributes
+
+IP_SECONDS = 60.0
+_FAILED_LINE = re.compile(r"-:(\d+)")
+# What one word sets together: a rate without its partner, or a QoS without its VLAN, would reset the other.
+_TOGETHER = (("mac",), ("vlan", "qos"), ("min_rate", "max_rate"), ("spoofchk",), ("trust",), ("link_state",))
+_WORDS = {
+    "mac": "mac",
+    "vlan": "vlan",
+    "qos": "qos",
+    "min_rate": "min_tx_rate",
+    "max_rate": "max_tx_rate",
+    "spoofchk": "spoofchk",
+    "trust": "trust",
+    "link_state": "state",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """One network interface. ``lower``: what it is stacked on. ``addresses``: those of global scope.
+
+    ``vfs``: by VF index what the PF's driver says about its VFs; what it does not say is None.
+    """
+
+    name: str
+    kind: str = ""
+    lower: str | None = None
+    master: str | None = None
+    addresses: tuple[str, ...] = ()
+    mac: str = ""
+    permanent_mac: str = ""
+    mtu: int | None = None
+    up: bool = False
+    parent: str | None = None
+    vfs: dict[int, VfAttributes] = field(default_factory=dict)
+
+
+def links(host: Host, prefix: tuple[str, ...] = ()) -> tuple[Link, ...]:
+    """Every interface; ``prefix`` enters another network namespace first."""
+    return parse_links(host.must_run([*prefix, "ip", "-j", "-d", "addr", "show"], IP_SECONDS))
+
+
+def default_route_netdevs(host: Host) -> tuple[str, ...]:
+    """Interfaces that carry a default route, IPv4 or IPv6, in whichever table."""
+    found: set[str] = set()
+    for family in ("-4", "-6"):
+        done = host.run(["ip", "-j", family, "route", "show", "table", "all", "default"], IP_SECONDS)
+        if done.rc == 0:
+            found |= parse_route_netdevs(done.out)
+    return tuple(sorted(found))
+
+
+def set_up(host: Host, netdev: str, up: bool) -> None:
+    host.must_run(["ip", "link", "set", "dev", netdev, "up" if up else "down"], IP_SECONDS)
+
+
+def set_mtu(host: Host, netdev: str, mtu: int) -> None:
+    host.must_run(["ip", "link", "set", "dev", netdev, "mtu", str(mtu)], IP_SECONDS)
+
+
+@dataclass(frozen=True)
+class VfChange:
+    """One line for ``ip -batch``: attributes of one VF that are set together, and how they were."""
+
+    index: int
+    after: dict[str, Any]
+    before: dict[str, Any]
+
+    def line(self, netdev: str, values: dict[str, Any]) -> str:
+        words = " ".join(f"{_WORDS[name]} {_word(value)}" for name, value in values.items())
+        return f"link set dev {netdev} vf {self.index} {words}\n"
+
+
+def vf_changes(index: int, before: VfAttributes, after: VfAttributes) -> list[VfChange]:
+    """The least that leads from ``before`` to ``after``; None in ``after`` leaves an attribute alone."""
+    changes = []
+    for names in _TOGETHER:
+        wanted = {name: getattr(after, name) for name in names if getattr(after, name) is not None}
+        have = {name: getattr(before, name) for name in names}
+        if any(have[name] != value for name, value in wanted.items()):
+            kept = {name: value for name, value in have.items() if value is not None}
+            whole = {**({"vlan": 0} if "qos" in wanted else {}), **kept, **wanted}
+            if wanted.get("vlan") == 0 and "qos" not in wanted:
+                whole["qos"] = 0
+            changes.append(VfChange(index, {name: whole[name] for name in names if name in whole}, kept))
+    return changes
+
+
+def set_vfs(host: Host, netdev: str, driver: str | None, changes: Iterable[VfChange]) -> None:
+    """All changes of one PF in one process. If one fails those before it are taken back."""
+    todo = list(changes)
+    batch = "".join(change.line(netdev, change.after) for change in todo)
+    done = host.run(["ip", "-batch", "-"], IP_SECONDS, batch)
+    if done.rc == 0:
+        return
+    at = _FAILED_LINE.search(done.err)
+    number = int(at.group(1)) - 1 if at else 0
+    back = "".join(change.line(netdev, change.before) for change in todo[:number] if change.before)
+    if back:
+        host.run(["ip", "-force", "-batch", "-"], IP_SECONDS, back)
+    failed = todo[number] if number < len(todo) else todo[-1]
+    what = ", ".join(f"{name} {_word(value)}" for name, value in failed.after.items())
+    said = done.err.strip().splitlines()[0] if done.err.strip() else f"exit code {done.rc}"
+    cause = f"the driver {driver} of the PF does not support it" if "not supported" in said else said
+    raise FastpathError(
+        f"Cannot set {what} of VF {failed.index} through {netdev}: {cause}. "
+        "The attributes of this PF's VFs are as they were."
+    )
+
+
+def parse_links(text: str) -> tuple[Link, ...]:
+    """The answer of ``ip -j -d addr show``."""
+    return tuple(_link(entry) for entry in json.loads(text or "[]") if entry.get("ifname"))
+
+
+def parse_route_netdevs(text: str) -> set[str]:
+    """Interfaces in an answer of ``ip -j route show``, next hops of multipath routes too."""
+    found = set()
+    for route in json.loads(text or "[]"):
+        for hop in [route, *route.get("nexthops", [])]:
+            if hop.get("dev"):
+                found.add(hop["dev"])
+    return found
+
+
+def _link(entry: dict[str, Any]) -> Link:
+    information = entry.get("linkinfo", {})
+    addresses = tuple(
+        item["local"] for item in entry.get("addr_info", []) if item.get("scope") == "global" and item.get("local")
+    )
+    mac = str(entry.get("address", ""))
+    return Link(
+        name=entry["ifname"],
+        kind=information.get("info_kind", ""),
+        lower=entry.get("link"),
+        master=entry.get("master"),
+        addresses=addresses,
+        mac=mac,
+        permanent_mac=entry.get("permaddr", mac),
+        mtu=entry.get("mtu"),
+        up="UP" in entry.get("flags", []),
+        parent=entry.get("parentdev") if entry.get("parentbus") == "pci" else None,
+        vfs={item["vf"]: _vf(item) for item in entry.get("vfinfo_list", []) if "vf" in item},
+    )
+
+
+def _vf(item: dict[str, Any]) -> VfAttributes:
+    vlans = item.get("vlan_list") or [{}]
+    rate = item.get("rate", {})
+    return VfAttributes(
+        mac=item.get("address", item.get("mac")),
+        vlan=vlans[0].get("vlan", 0),
+        qos=vlans[0].get("qos", 0),
+        trust=item.get("trust"),
+        spoofchk=item.get("spoofchk"),
+        min_rate=rate.get("min_tx", 0),
+        max_rate=rate.get("max_tx", 0),
+        link_state=item.get("link_state"),
+    )
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. All PCI functions of a node in one pass of sysfs.
+
+A node can have thousands of VFs, and each sysfs attribute is an open, a read and a close. So each
+function costs only what cannot be had otherwise: ``uevent`` gives driver, class and ids in one read;
+network interfaces and vDPA devices come from one listing of their own class and not from a search
+below every function.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
+
+DEVICES = "/sys/bus/pci/devices"
+NET_CLASS = "/sys/class/net"
+VDPA_DEVICES = "/sys/bus/vdpa/devices"
+NO_OVERRIDE = "(null)"
+_READ_SIZE = 4096
+# A netdev belongs to a function when nothing but virtio or vDPA lies between: a USB adapter is not its controller.
+_NETDEV_BELOW = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:/[^/:]+)?(?:/virtio\d+)?/net/[^/]+$")
+_LAST_ADDRESS = re.compile(r".*/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:/|$)")
+
+
+def read_pci(host: Host) -> tuple[PciDevice, ...]:
+    """Every PCI function in address order, without ``uses``."""
+    folder = host.path(DEVICES)
+    netdevs = netdevs_by_address(host)
+    vdpa_devices = _vdpa_by_address(host)
+    devices = [
+        _device(f"{folder}/{address}/", address, netdevs.get(address, ()), vdpa_devices.get(address, ()))
+        for address in host.listdir(DEVICES)
+    ]
+    index = {vf: number for device in devices for number, vf in enumerate(device.virtfns)}
+    return tuple(
+        replace(device, vf_index=index[device.address]) if device.address in index else device for device in devices
+    )
+
+
+def netdevs_by_address(host: Host) -> dict[str, tuple[str, ...]]:
+    """Network interfaces of this network namespace by the PCI function that they belong to."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in host.listdir(NET_CLASS):
+        below = _NETDEV_BELOW.search(_link(host.path(f"{NET_CLASS}/{name}")))
+        if below:
+            found[below.group(1)] = (*found.get(below.group(1), ()), name)
+    return found
+
+
+def _vdpa_by_address(host: Host) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in host.listdir(VDPA_DEVICES):
+        below = _LAST_ADDRESS.match(_link(host.path(f"{VDPA_DEVICES}/{name}")))
+        if below:
+            found[below.group(1)] = (*found.get(below.group(1), ()), name)
+    return found
+
+
+def _device(folder: str, address: str, netdevs: tuple[str, ...], vdpa_devices: tuple[str, ...]) -> PciDevice:
+    uevent = dict(line.split("=", 1) for line in _text(folder + "uevent").split("\n") if "=" in line)
+    vendor, device = _ids(uevent.get("PCI_ID"))
+    subsystem_vendor, subsystem_device = _ids(uevent.get("PCI_SUBSYS_ID"))
+    physfn = _link_name(folder + "physfn")
+    total = None if physfn else _number(_text(folder + "sriov_totalvfs"))
+    numvfs = None if total is None else _number(_text(folder + "sriov_numvfs"))
+    override = _text(folder + "driver_override").strip()
+    numa_node = _number(_text(folder + "numa_node"))
+    return PciDevice(
+        address=address,
+        vendor_id=vendor,
+        device_id=device,
+        subsystem_vendor_id=subsystem_vendor,
+        subsystem_device_id=subsystem_device,
+        class_id=_class_id(uevent.get("PCI_CLASS")),
+        driver=uevent.get("DRIVER"),
+        driver_override=None if override in ("", NO_OVERRIDE) else override,
+        numa_node=None if numa_node is None or numa_node < 0 else numa_node,
+        iommu_group=_number(_link_name(folder + "iommu_group") or ""),
+        sriov_totalvfs=total,
+        sriov_numvfs=numvfs,
+        physfn=physfn,
+        virtfns=() if physfn else _virtfns(folder),
+        netdevs=netdevs,
+        vdpa_devices=vdpa_devices,
+    )
+
+
+def _virtfns(folder: str) -> tuple[str, ...]:
+    """VFs in index order: the links come and go in this order, and exist without ``sriov_numvfs`` too."""
+    found: list[str] = []
+    while link := _link_name(f"{folder}virtfn{len(found)}"):
+        found.append(link)
+    return tuple(found)
+
+
+def _ids(pair: str | None) -> tuple[str | None, str | None]:
+    if not pair or ":" not in pair:
+        return None, None
+    vendor, device = pair.lower().split(":", 1)
+    return vendor.zfill(4), device.zfill(4)
+
+
+def _class_id(value: str | None) -> str | None:
+    """Class and subclass; the kernel prints all three bytes without leading zeros."""
+    return None if not value else f"{int(value, 16) >> 8:04x}"
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _text(path: str) -> str:
+    """An attribute with three system calls; Python's text files would take twice as many."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, _READ_SIZE).decode("ascii", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _link_name(path: str) -> str | None:
+    return _link(path).rpartition("/")[2] or None

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Carries out the operations of the SR-IOV planner, one function for each."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+
+from ansible_collections.nfv.fastpath.plugins.module_utils import _ip_link
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import is_kernel_driver
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import (
+    DEVICES,
+    NO_OVERRIDE,
+    netdevs_by_address,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import (
+    DRIVERS,
+    MODPROBE_SECONDS,
+    NOIOMMU_PARAMETER,
+    main_link,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, NOTHING, VfAttributes
+
+# Some drivers take seconds for each VF. The write itself blocks as long as the driver works.
+NUMVFS_SECONDS = 300.0
+VF_SECONDS = 60.0
+MODPROBE_FOLDER = "/etc/modprobe.d"
+NUMVFS_ERRORS = {
+    errno.ENOMEM: "there is no room for the VFs' memory or bus numbers: switch on SR-IOV and 'above 4G decoding' in "
+    "the machine's firmware, or boot with pci=realloc",
+    errno.EBUSY: "VFs exist already and something keeps them",
+    errno.ERANGE: "more than sriov_totalvfs",
+    errno.ENOENT: "the driver of the PF makes no VFs (no sriov_configure)",
+    errno.EPERM: "the kernel forbids it; is it locked down, or assigned the PF to a guest?",
+}
+
+
+class SriovWork:
+    """The operations by name. Own drivers that were looked up are kept: VFs of a PF share theirs."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._own_drivers: dict[str, str] = {}
+
+    def perform(self, operation: Operation) -> None:
+        known: dict[str, Callable[[Operation], None]] = {
+            "set_autoprobe": self._set_autoprobe,
+            "set_numvfs": self._set_numvfs,
+            "set_max_vfs": self._set_max_vfs,
+            "set_mtu": self._set_mtu,
+            "set_link": self._set_link,
+            "set_vf_attributes": self._set_vf_attributes,
+            "bind_driver": self._bind_driver,
+            "load_driver": self._load_driver,
+            "enable_noiommu": self._set_noiommu,
+            "disable_noiommu": self._set_noiommu,
+        }
+        try:
+            known[operation.action](operation)
+        except OSError as error:
+            raise FastpathError(
+                f"{operation.action} of {operation.target} to {operation.after!r}: {error.strerror}."
+                + self._kernel_says(operation.target.split(" ")[0])
+            ) from error
+
+    def _set_autoprobe(self, operation: Operation) -> None:
+        path = f"{DEVICES}/{operation.target}/sriov_drivers_autoprobe"
+        self.host.write_attribute(path, "1" if operation.after else "0")
+
+    def _set_numvfs(self, operation: Operation) -> None:
+        path = f"{DEVICES}/{operation.target}/sriov_numvfs"
+        if operation.before and operation.after:
+            self._write_numvfs(path, operation, 0)
+        self._write_numvfs(path, operation, operation.after)
+        self._wait_for_vfs(operation)
+
+    def _write_numvfs(self, path: str, operation: Operation, count: int) -> None:
+        """A write that the kernel does not return from cannot be taken back, but it can be told."""
+        answers: list[OSError | None] = []
+
+        def write() -> None:
+            try:
+                self.host.write_attribute(path, str(count))
+                answers.append(None)
+            except OSError as error:
+                answers.append(error)
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        writer.join(NUMVFS_SECONDS)
+        what = f"Cannot set {count} VFs on {operation.target}"
+        if not answers:
+            raise FastpathError(f"{what}: the driver has not answered for {NUMVFS_SECONDS:g} s.")
+        error = answers[0]
+        if error is not None:
+            cause = NUMVFS_ERRORS.get(error.errno or 0, error.strerror)
+            raise FastpathError(f"{what}: {cause}.{self._kernel_says(operation.target)}") from error
+
+    def _wait_for_vfs(self, operation: Operation) -> None:
+        last = f"{DEVICES}/{operation.target}/virtfn{operation.after - 1}"
+        if operation.after:
+            self.host.wait_for(
+                lambda: self.host.exists(last), VF_SECONDS, f"{operation.after} VFs of {operation.target}"
+            )
+
+    def _set_max_vfs(self, operation: Operation) -> None:
+        """Drivers without ``sriov_numvfs`` read the number from their options when they are loaded."""
+        driver = self._driver(operation.target)
+        path = f"{MODPROBE_FOLDER}/fastpath-{driver}.conf"
+        if operation.after:
+            self.host.write_file(path, f"# Made by nfv.fastpath.sriov\noptions {driver} max_vfs={operation.after}\n")
+        else:
+            self.host.remove(path)
+        self.host.must_run(["modprobe", "--remove", str(driver)], MODPROBE_SECONDS)
+        self.host.must_run(["modprobe", str(driver)], MODPROBE_SECONDS)
+        self._wait_for_vfs(operation)
+
+    def _set_mtu(self, operation: Operation) -> None:
+        _ip_link.set_mtu(self.host, self._link(operation.target).name, operation.after)
+
+    def _set_link(self, operation: Operation) -> None:
+        _ip_link.set_up(self.host, self._link(operation.target).name, operation.after)
+
+    def _set_vf_attributes(self, operation: Operation) -> None:
+        """Compared with what is there now: new VFs have most defaults already."""
+        link = self._link(operation.target)
+        changes: list[_ip_link.VfChange] = []
+        for index, wanted in sorted(operation.after.items(), key=lambda item: int(item[0])):
+            have = link.vfs.get(int(index), NOTHING)
+            changes += _ip_link.vf_changes(int(index), have, VfAttributes(**wanted))
+        if changes:
+            _ip_link.set_vfs(self.host, link.name, self._driver(operation.target), changes)
+
+    def _load_driver(self, operation: Operation) -> None:
+        driver = operation.target
+        self.host.must_run(["modprobe", driver], MODPROBE_SECONDS)
+        if not self.host.exists(f"{DRIVERS}/{driver}"):
+            raise FastpathError(f"modprobe {driver} succeeded, but there is no PCI driver of that name.")
+
+    def _set_noiommu(self, operation: Operation) -> None:
+        if operation.after:
+            self.host.must_run(["modprobe", "vfio"], MODPROBE_SECONDS)
+        self.host.write_attribute(NOIOMMU_PARAMETER, "Y" if operation.after else "N")
+
+    def _bind_driver(self, operation: Operation) -> None:
+        address = self._vf_address(operation.target)
+        driver, override = operation.after["driver"], operation.after["driver_override"]
+        before, before_override = self._driver(address), self._override(address)
+        if driver == KERNEL:
+            driver = self._own_driver(address)
+        try:
+            self._bind(address, before, driver, override)
+        except FastpathError:
+            self._bind_again(address, before, before_override)
+            raise
+
+    def _bind(self, address: str, before: str | None, driver: str | None, override: str | None) -> None:
+        """Through driver_override, which holds even while autoprobe is off and for ids that a driver does not know."""
+        if before == driver:
+            self._set_override(address, override)
+            return
+        self._set_override(address, driver or override)
+        if before is not None:
+            self.host.write_attribute(f"{DEVICES}/{address}/driver/unbind", address)
+        if driver is None:
+            return
+        try:
+            self.host.write_attribute(f"{DRIVERS}/{driver}/bind", address)
+        except OSError as error:
+            if self._driver(address) != driver:
+                raise FastpathError(
+                    f"Driver {driver} does not take {address}: {error.strerror}.{self._kernel_says(address)}"
+                ) from error
+        if override != driver:
+            self._set_override(address, override)
+
+    def _bind_again(self, address: str, driver: str | None, override: str | None) -> None:
+        """After a failure, as far as the kernel lets us: the first error is the one to be told."""
+        try:
+            self._bind(address, self._driver(address), driver, override)
+        except (FastpathError, OSError):
+            self._set_override(address, override)
+
+    def _set_override(self, address: str, override: str | None) -> None:
+        if self._override(address) != override:
+            self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")
+
+    def _own_driver(self, address: str) -> str:
+        """The driver that the module database names for the device."""
+        modalias = self.host.read_value(f"{DEVICES}/{address}/modalias") or ""
+        if modalias not in self._own_drivers:
+            self._own_drivers[modalias] = self._find_own_driver(address, modalias)
+        return self._own_drivers[modalias]
+
+    def _find_own_driver(self, address: str, modalias: str) -> str:
+        resolved = self.host.run(["modprobe", "--resolve-alias", modalias], MODPROBE_SECONDS)
+        for module in resolved.out.split() if resolved.rc == 0 else ():
+            self.host.run(["modprobe", module], MODPROBE_SECONDS)
+            for name in self.host.listdir(f"/sys/module/{module.replace('-', '_')}/drivers"):
+                driver = name.partition(":")[2]
+                if name.startswith("pci:") and is_kernel_driver(driver):
+                    return driver
+        raise FastpathError(
+            f"No kernel driver is installed for VF {address} ({modalias}). Install its module, or put the VF in a "
+            "group with another driver, or with driver: null to leave it unbound."
+        )
+
+    def _vf_address(self, target: str) -> str:
+        pf, _word, index = target.split(" ")
+        address = self.host.link_name(f"{DEVICES}/{pf}/virtfn{index}")
+        if address is None:
+            raise FastpathError(f"VF {index} of {pf} is gone.")
+        return address
+
+    def _driver(self, address: str) -> str | None:
+        return self.host.link_name(f"{DEVICES}/{address}/driver")
+
+    def _override(self, address: str) -> str | None:
+        value = self.host.read_value(f"{DEVICES}/{address}/driver_override")
+        return None if value in (None, "", NO_OVERRIDE) else value
+
+    def _link(self, address: str) -> _ip_link.Link:
+        names = netdevs_by_address(self.host).get(address, ())
+        link = main_link([link for link in _ip_link.links(self.host) if link.name in names])
+        if link is None:
+            raise FastpathError(f"PF {address} has no network interface.")
+        return link
+
+    def _kernel_says(self, address: str) -> str:
+        """The kernel's last word on a function: errors of drivers carry no more than a number."""
+        lines = [line for line in self.host.run(["dmesg"], 10).out.splitlines() if address in line]
+        return f" The kernel says: {lines[-1].strip()}" if lines else ""
