@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Preflight on a node: look, ask every planner, refuse with all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import Concerns
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
+from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
+    OUT_OF_TREE,
+    needs_reboot_first,
+    preflight,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
+    Wanted,
+    concern_specs,
+    parse_wanted,
+    unknown_variables,
+)
+
+
+def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) -> dict[str, Any]:
+    """The module's result; Refused where there is any problem."""
+    wanted, problems = parse_wanted(params)
+    facts = _with_drivers(host, discover_node(host, discover_pci(host)), wanted)
+    if not problems:
+        problems = _planners_problems(host, params, concerns, facts)
+    problems = [*unknown_variables(params["variables"], params["known_variables"]), *problems]
+    problems += preflight(facts, wanted, params["noiommu_ok"])
+    if problems:
+        raise Refused(problems)
+    return {
+        "changed": False,
+        "node_facts": facts.summary(),
+        "devices": [asdict(device) for device in facts.devices if device.sriov_totalvfs or device.physfn],
+        "needs_reboot_first": needs_reboot_first(facts, wanted),
+    }
+
+
+def _with_drivers(host: Host, facts: NodeFacts, wanted: Wanted) -> NodeFacts:
+    """Ask for a signature only where a module is wanted that no distribution builds and signs."""
+    asked = sorted({group.driver for _where, _pf, group in wanted.groups() if group.driver in OUT_OF_TREE})
+    unsigned = [name for name in asked if not host.run(["modinfo", "-F", "signer", name]).out.strip()]
+    return replace(facts, unsigned_drivers=tuple(unsigned))
+
+
+def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns, facts: NodeFacts) -> list[Problem]:
+    """What the planners themselves would refuse later, so that it comes now and with the rest.
+
+    The IOMMU is judged here alone: whether a reboot will bring it is not seen by the planner of VFs.
+    """
+    found: list[Problem] = []
+    for name, spec in concern_specs({**params, "noiommu_ok": True}).items():
+        if spec is None or (name == "kernel_args" and facts.boot_loader is None):
+            continue
+        concern = concerns[name](host)
+        try:
+            concern.plan(concern.discover(), concern.parse(spec))
+        except Refused as refused:
+            found += refused.problems
+        except FastpathError as error:
+            found.append(Problem(f"fastpath_{name}", "as given", error.message))
+    return found

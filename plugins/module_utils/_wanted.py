@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. The whole desired state of a node: all parsers, and what no single layer can see."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
+from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec, VfGroup, parse_sriov
+
+PREFIX = "fastpath_"
+VARIABLES = (
+    "fastpath_disruption_ok",
+    "fastpath_hosts",
+    "fastpath_hugepages",
+    "fastpath_kernel_args",
+    "fastpath_known_variables",
+    "fastpath_networks",
+    "fastpath_noiommu_ok",
+    "fastpath_reboot_ok",
+    "fastpath_reboot_timeout",
+    "fastpath_report_dir",
+    "fastpath_serial",
+    "fastpath_sriov",
+    "fastpath_vdpa",
+)
+VFIO = "vfio-pci"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The parsed desired state; only of use where there is no problem."""
+
+    kernel_args: KernelArgsSpec = field(default_factory=KernelArgsSpec)
+    pools: tuple[Pool, ...] = ()
+    pfs: tuple[PfSpec, ...] = ()
+
+    def groups(self) -> Iterable[tuple[str, PfSpec, VfGroup]]:
+        """Every group of VFs with its place in the user's input."""
+        for pf in self.pfs:
+            for number, group in enumerate(pf.groups):
+                yield f"{pf.variable}.vfs[{number}]", pf, group
+
+
+def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
+    """Every parser's problems, then those between the layers. ``specs``: by concern, None where not asked for."""
+    kernel_args, problems = parse_kernel_args(specs.get("kernel_args"), "fastpath_kernel_args")
+    pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
+    pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
+    problems = [*problems, *of_hugepages, *of_sriov]
+    wanted = Wanted(kernel_args, pools, pfs)
+    return wanted, problems + _pools_of_two_drivers(wanted)
+
+
+def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of each concern as its module stores it; None where nothing is asked for."""
+    kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
+    return {
+        "boot_engine": params.get("boot_engine"),
+        "hugepages": hugepages,
+        "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
+        "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},
+    }
+
+
+def unknown_variables(names: Iterable[str], further: Iterable[str] = ()) -> list[Problem]:
+    """Variables with the collection's prefix that nothing reads: nearly always a typing error."""
+    known = {*VARIABLES, *further}
+    return [_unknown(name, known) for name in sorted(names) if name.startswith(PREFIX) and name not in known]
+
+
+def _unknown(name: str, known: Iterable[str]) -> Problem:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
+    return Problem(
+        name, "set", f"is no variable of this collection. {hint} If it is yours, name it in fastpath_known_variables."
+    )
+
+
+def _pools_of_two_drivers(wanted: Wanted) -> list[Problem]:
+    """A pool is one kind of device for the pods that ask for it."""
+    first: dict[str, tuple[str, str | None]] = {}
+    problems = []
+    for where, _pf, group in wanted.groups():
+        if group.pool is None:
+            continue
+        place, driver = first.setdefault(group.pool, (where, group.driver))
+        if driver != group.driver:
+            problems.append(
+                Problem(
+                    f"{where}.pool",
+                    group.pool,
+                    f"has driver {group.driver or 'none'} here and {driver or 'none'} in {place}: "
+                    "one pool has one driver, give this group another pool.",
+                )
+            )
+    return problems

@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: nfv.fastpath contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Find every reason not to start on a node, before anything is changed
+version_added: "0.1.0"
+author:
+  - nfv.fastpath contributors (@nfv-fastpath)
+description:
+  - Reads what the node is and has, meets it with the whole desired state, and fails with every problem at once.
+  - Changes nothing, with and without check mode.
+options:
+  kernel_args:
+    description:
+      - The desired boot arguments, as for M(nfv.fastpath.kernel_args).
+    type: raw
+  hugepages:
+    description:
+      - The desired pools, as for M(nfv.fastpath.hugepages).
+    type: raw
+  sriov:
+    description:
+      - The desired PFs and VFs, as for M(nfv.fastpath.sriov).
+    type: raw
+  variables:
+    description:
+      - Names of the variables that are set for the node and begin with C(fastpath_).
+      - One that this collection does not know is a problem, since it is nearly always a typing error.
+    type: list
+    elements: str
+    default: []
+  known_variables:
+    description:
+      - Further names that are right, for variables of your own with that prefix.
+    type: list
+    elements: str
+    default: []
+  noiommu_ok:
+    description:
+      - Consent to V(vfio-pci) without an IOMMU, which lets programs write to all memory.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode; does the same there.
+    support: full
+  diff_mode:
+    description: Shows what would change.
+    support: none
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
+requirements:
+  - python >= 3.9
+seealso:
+  - module: nfv.fastpath.pci_info
+"""
+
+EXAMPLES = r"""
+- name: Refuse what cannot work or would cut the node off
+  nfv.fastpath.preflight:
+    kernel_args: {iommu: passthrough}
+    sriov:
+      - pf: {netdev: ens1f0}
+        num_vfs: 4
+        vfs:
+          - {indexes: 0-3, driver: vfio-pci, pool: dpdk}
+    variables: "{{ query('ansible.builtin.varnames', '^fastpath_') }}"
+"""
+
+RETURN = r"""
+node_facts:
+  description: What the node is, for reports.
+  returned: always
+  type: dict
+  sample: {kernel: 6.12.48+deb13-amd64, numa_nodes: [0, 1], boot_loader: grub}
+devices:
+  description: All PCI functions that are or can have VFs, as in M(nfv.fastpath.pci_info).
+  returned: always
+  type: list
+  elements: dict
+problems:
+  description: Every problem with its variable, the value that stands there, and what would be right.
+  returned: on failure
+  type: list
+  elements: dict
+  sample: [{variable: "fastpath_sriov[0].num_vfs", value: 8, message: "is more than 0000:81:00.0 has"}]
+needs_reboot_first:
+  description: Whether VFs can get their drivers only after a reboot that switches the IOMMU on.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
+
+
+def main() -> None:
+    names = {"type": "list", "elements": "str", "default": []}
+    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov")}
+    module = AnsibleModule(
+        argument_spec={
+            **specs,
+            "variables": names,
+            "known_variables": names,
+            "noiommu_ok": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run_guarded(module, lambda: preflight_node(Host(), module.params, CONCERNS))
+
+
+if __name__ == "__main__":
+    main()

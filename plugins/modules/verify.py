@@ -1,0 +1,132 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: nfv.fastpath contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify
+short_description: Look at a node and compare it with the desired state
+version_added: "0.1.0"
+author:
+  - nfv.fastpath contributors (@nfv-fastpath)
+description:
+  - Checks effects and not what was written, for all concerns in one call.
+  - Changes nothing, with and without check mode.
+  - What cannot be looked at is a failed check; the module itself fails only with O(fail=true).
+options:
+  kernel_args:
+    description:
+      - The desired boot arguments, as for M(nfv.fastpath.kernel_args). They are not checked without it.
+    type: raw
+  hugepages:
+    description:
+      - The desired pools, as for M(nfv.fastpath.hugepages). They are not checked without it.
+    type: raw
+  sriov:
+    description:
+      - The desired PFs and VFs, as for M(nfv.fastpath.sriov). They are not checked without it.
+    type: raw
+  noiommu_ok:
+    description:
+      - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
+    type: bool
+    default: false
+  boot_engine:
+    description:
+      - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
+        It is not checked without it.
+    type: raw
+  fail:
+    description:
+      - Whether a failed check makes the module fail.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode; does the same there.
+    support: full
+  diff_mode:
+    description: Shows what would change.
+    support: none
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
+requirements:
+  - python >= 3.9
+seealso:
+  - module: nfv.fastpath.report
+"""
+
+EXAMPLES = r"""
+- name: Check boot arguments and pools
+  nfv.fastpath.verify:
+    kernel_args: {iommu: passthrough}
+    hugepages:
+      - {size: 1G, count: 1, numa_node: 1, default: true}
+    fail: true
+"""
+
+RETURN = r"""
+checks:
+  description: Every check, passed and failed.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Stable dotted name of the check.
+      type: str
+      sample: sriov.numvfs
+    layer:
+      description: The concern that it belongs to.
+      type: str
+      sample: sriov
+    target:
+      description: The object that was looked at.
+      type: str
+      sample: "0000:81:00.0"
+    expected:
+      description: What the desired state says.
+      type: raw
+      sample: 7
+    seen:
+      description: What the node has.
+      type: raw
+      sample: 7
+    ok:
+      description: Whether the two are equal.
+      type: bool
+    remedy:
+      description: What to do where they are not.
+      type: str
+failed_checks:
+  description: How many checks failed.
+  returned: always
+  type: int
+  sample: 0
+node_facts:
+  description: What the node is, for the report.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._verification import verification
+
+
+def main() -> None:
+    specs = {name: {"type": "raw"} for name in CONCERNS}
+    flag = {"type": "bool", "default": False}
+    module = AnsibleModule(argument_spec={**specs, "noiommu_ok": flag, "fail": flag}, supports_check_mode=True)
+    run_guarded(module, lambda: verification(Host(), module.params, CONCERNS))
+
+
+if __name__ == "__main__":
+    main()

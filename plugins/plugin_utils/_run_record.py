@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. What a run did, or a plan says it would do: same structure, so that the two can be compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order
+
+SCHEMA = "nfv.fastpath/run/1"
+CONCERN_KEYS = ("changed", "operations", "reboot_required", "reboot_reason", "disruptive")
+REGISTERED = re.compile(r"__([a-z0-9_]+)_result")
+_VERBS = {
+    "plan": ("would change", "would reboot", "would disrupt"),
+    "apply": ("changed", "rebooted", "disrupted"),
+    "teardown": ("gave back", "rebooted", "disrupted"),
+}
+
+
+def registered_results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What the roles registered as ``__<role>_result``, by role, where the module returned operations."""
+    found = {}
+    for name in variables:
+        match = REGISTERED.fullmatch(name)
+        if match:
+            result = variables[name]
+            if isinstance(result, Mapping) and "operations" in result:
+                found[match.group(1)] = result
+    return {layer: found[layer] for layer in sorted(found, key=layer_order)}
+
+
+def build_record(kind: str, results: Mapping[str, Mapping[str, Any]], created: str, version: str) -> dict[str, Any]:
+    """One record of all nodes. ``results``: node -> concern -> what the module returned."""
+    return {
+        "schema": SCHEMA,
+        "collection": version,
+        "created": created,
+        "kind": kind,
+        "nodes": {node: _node(concerns) for node, concerns in results.items()},
+    }
+
+
+def _node(results: Mapping[str, Any]) -> dict[str, Any]:
+    rollout = results.get("rollout", {})
+    concerns = {name: result for name, result in results.items() if name != "rollout"}
+    return {
+        "changed": [name for name, result in concerns.items() if result.get("changed")],
+        "reboot": {
+            "decision": rollout.get("decision", "none"),
+            "reasons": dict(rollout.get("reasons") or {}),
+        },
+        "concerns": {name: {key: _plain(result.get(key)) for key in CONCERN_KEYS} for name, result in concerns.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A copy of builtin types only: what Ansible hands over carries marks of where it came from."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def summarize_record(record: Mapping[str, Any], nodes: Collection[str] = ()) -> list[str]:
+    """Lines for a terminal: what changes on each node, what reboots, what disrupts, and why.
+
+    ``nodes``: only these, where there are any.
+    """
+    lines = []
+    for name, node in record["nodes"].items():
+        if not nodes or name in nodes:
+            lines += _summarize_node(record["kind"], name, node)
+    return lines or ["no node gave a result"]
+
+
+def _summarize_node(kind: str, name: str, node: Mapping[str, Any]) -> list[str]:
+    change, reboot, disrupt = _VERBS[kind]
+    decision = node["reboot"]["decision"]
+    if not node["changed"] and decision == "none":
+        return [f"{name}: nothing to change" if kind == "plan" else f"{name}: nothing changed"]
+    lines = [f"{name}: {change} {', '.join(node['changed']) or 'nothing'}"]
+    for concern, result in node["concerns"].items():
+        for step in result["operations"] or []:
+            lines.append(f"  {concern}: {describe_operation(step)}")
+            if step.get("disruptive"):
+                lines.append(f"  {concern}: {disrupt} {step['target']}: {step.get('reason') or 'its users notice'}")
+    why = "; ".join(f"{concern}: {reason}" for concern, reason in node["reboot"]["reasons"].items())
+    if decision == "reboot":
+        lines.append(f"  {reboot} once, because {why}")
+    elif decision == "postponed":
+        lines.append(f"  reboot pending, as fastpath_reboot_ok is false: {why}")
+    return lines
+
+
+def describe_operation(step: Mapping[str, Any]) -> str:
+    """One operation in one line; long values are cut, the JSON record has them whole."""
+    text = f"{step['action']} {step['target']}"
+    if step.get("before") is None and step.get("after") is None:
+        return text
+    return f"{text}: {_short(step.get('before'))} -> {_short(step.get('after'))}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value:
+        text = f"{len(value)} entries"
+    elif isinstance(value, Mapping) and value:
+        text = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+    else:
+        text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
