@@ -150,7 +150,7 @@ def in_root(
     root: Path, argv: list[str], log: Path, timeout: float = 60, binds: list[tuple[str, str]] | None = None
 ) -> None:
     """Run a command inside a root, with its own mounts and process numbers."""
-    from .sandbox import Sandbox  # noqa: PLC0415  (also a script of its own)
+    from .sandbox import Sandbox
 
     box = Sandbox(
         root=str(root),
