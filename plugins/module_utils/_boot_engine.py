@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -172,14 +171,7 @@ class BootEngineConcern(Concern[BootEngineState, BootEngine]):
             self.host.must_run(["systemctl", "daemon-reload"])
         if "remove_file" in actions:
             for folder in self.store.record().get("folders", ()):
-                self._remove_folder(folder)
-
-    def _remove_folder(self, folder: str) -> None:
-        try:
-            os.rmdir(self.host.path(folder))
-        except OSError:
-            # Gone already, or used by somebody else by now.
-            return
+                self.host.remove_empty_folder(folder)
 
     def check(self, current: BootEngineState, desired: BootEngine) -> list[Check]:
         remedy = "Apply the role boot_engine again."

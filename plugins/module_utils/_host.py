@@ -141,6 +141,16 @@ class Host:
             return
         self._sync_folder(os.path.dirname(target))
 
+    def remove_empty_folder(self, path: str) -> bool:
+        """Whether the folder is gone: False where something is in it."""
+        try:
+            os.rmdir(self.path(path))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
     @staticmethod
     def _sync_folder(folder: str) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from dataclasses import replace
@@ -221,21 +220,11 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
         kept = []
         for folder in sorted(record.get("folders", ()), reverse=True):
             above = path == folder or path.startswith(f"{folder}/")
-            if not (above and self._remove_folder(folder)):
+            if not (above and self.host.remove_empty_folder(folder)):
                 kept.append(folder)
         record["folders"] = sorted(kept)
         record["mounts"] = [mount for mount in record.get("mounts", ()) if mount != path]
         self.store.save_record(record)
-
-    def _remove_folder(self, folder: str) -> bool:
-        """False where somebody uses it by now, e.g. for another mount."""
-        try:
-            os.rmdir(self.host.path(folder))
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
 
     def _missing(self, path: str) -> list[str]:
         """The mount point and the folders above it which systemd is going to make."""

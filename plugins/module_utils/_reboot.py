@@ -36,3 +36,4 @@ def note(host: Host, concern: str, reason: str) -> None:
             host.write_file(REASONS_PATH, as_json({"boot_id": boot_id(host), "reasons": wanted}))
     else:
         host.remove(REASONS_PATH)
+        host.remove_empty_folder(RECORD_FOLDER)

@@ -51,6 +51,8 @@ class Store:
         """Drop the desired state and then the record: cut off in between, teardown can run again."""
         self.host.remove(self.desired_path)
         self.host.remove(self.record_path)
+        self.host.remove_empty_folder(DESIRED_FOLDER)
+        self.host.remove_empty_folder(RECORD_FOLDER)
 
     def _load(self, path: str) -> Any:
         text = self.host.read(path)

@@ -353,8 +353,7 @@ def test_teardown_gives_back_everything(node):
     foretold = teardown(node, dry_run=True)
     assert foretold == teardown(node)
     assert node.snapshot() == before
-    assert list((node.tree / "etc/fastpath").iterdir()) == []
-    assert list((node.tree / "var/lib/fastpath").iterdir()) == []
+    assert not (node.tree / "etc/fastpath").exists() and not (node.tree / "var/lib/fastpath").exists()
     assert not teardown(node).changed
 
 
