@@ -79,7 +79,7 @@ def _node(name: str, result: Any, checks: list[dict[str, Any]]) -> dict[str, Any
 def summarize_report(report: Mapping[str, Any]) -> list[str]:
     """The report in a few lines for a terminal: counts, then every failed check with its remedy."""
     total = report["summary"]
-    lines = [f"{_many(total['nodes'], 'node')}, {_many(total['checks'], 'check')}, {total['failed']} failed"]
+    lines = [f"{many(total['nodes'], 'node')}, {many(total['checks'], 'check')}, {total['failed']} failed"]
     width = max((len(node["node"]) for node in report["nodes"]), default=0)
     for node in report["nodes"]:
         counts = "  ".join(
@@ -106,5 +106,5 @@ def short_value(value: Any, limit: int = 100) -> str:
     return (text if len(text) <= limit else f"{text[: limit - 3]}...") or "nothing"
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
