@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import build_report, failures, summarize_report
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import build_report, summarize_report
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._report_page import page
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._run_record import (
     build_record,
@@ -46,18 +46,18 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         hostvars = (task_vars or {}).get("hostvars", {})
         collect = _verification if arguments["kind"] == "verify" else _record
-        texts, summary, further = collect(arguments, hostvars)
+        texts, summary = collect(arguments, hostvars)
         for name, text in texts.items():
             _write(os.path.join(arguments["folder"], name), text)
         written = [os.path.abspath(os.path.join(arguments["folder"], name)) for name in texts]
-        result.update(
-            changed=False, **further, msg="\n".join([*summary, *written]), files=written, _ansible_verbose_always=True
-        )
+        result.update(changed=False, msg="\n".join([*summary, *written]), files=written)
+        # As debug does: the summary is what the task is for.
+        result["_ansible_verbose_always"] = True
         return result
 
 
-# Text by file name, lines for the terminal, further keys of the result.
-Outcome = tuple[dict[str, str], list[str], dict[str, Any]]
+# Text by file name, and lines for the terminal.
+Outcome = tuple[dict[str, str], list[str]]
 
 
 def _now() -> str:
@@ -68,14 +68,14 @@ def _verification(arguments: Mapping[str, Any], hostvars: Mapping[str, Any]) -> 
     results = {node: hostvars[node]["__verify_result"] for node in hostvars if "__verify_result" in hostvars[node]}
     report = build_report(results, arguments["nodes"], _now(), collection_version())
     texts = {"report.json": _json(report), "index.html": page(report)}
-    return texts, summarize_report(report), {"failures": failures(report)}
+    return texts, summarize_report(report)
 
 
 def _record(arguments: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Outcome:
     results = {node: registered_results(hostvars[node]) for node in hostvars}
     given = {node: concerns for node, concerns in results.items() if concerns or node in arguments["nodes"]}
     record = build_record(arguments["kind"], given, _now(), collection_version())
-    return {FILES[arguments["kind"]]: _json(record)}, summarize_record(record, arguments["nodes"]), {}
+    return {FILES[arguments["kind"]]: _json(record)}, summarize_record(record, arguments["nodes"])
 
 
 def _json(value: Any) -> str:

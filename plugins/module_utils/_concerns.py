@@ -13,7 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov import SriovConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
 
 Concerns = Mapping[str, Callable[[Host], Concern[Any, Any]]]
 

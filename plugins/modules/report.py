@@ -71,11 +71,6 @@ files:
   type: list
   elements: str
   sample: ["/home/user/project/.lab/report/report.json", "/home/user/project/.lab/report/index.html"]
-failures:
-  description: Failed checks as sentences, by node. Nodes without a failed check are not in it.
-  returned: with O(kind=verify)
-  type: dict
-  sample: {node1: ["node1  hugepages.pages 2M on NUMA node 0: expected 256, seen 0."]}
 msg:
   description: The summary, one line per fact.
   returned: always

@@ -79,7 +79,7 @@ def _node(name: str, result: Any, checks: list[dict[str, Any]]) -> dict[str, Any
 def summarize_report(report: Mapping[str, Any]) -> list[str]:
     """The report in a few lines for a terminal: counts, then every failed check with its remedy."""
     total = report["summary"]
-    lines = [f"{_many(total['nodes'], 'node')}, {_many(total['checks'], 'check')}, {total['failed']} failed"]
+    lines = [f"{many(total['nodes'], 'node')}, {many(total['checks'], 'check')}, {total['failed']} failed"]
     width = max((len(node["node"]) for node in report["nodes"]), default=0)
     for node in report["nodes"]:
         counts = "  ".join(
@@ -90,20 +90,21 @@ def summarize_report(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def failures(report: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Failed checks as sentences, by node; nodes without one are not in it."""
-    found: dict[str, list[str]] = {}
-    for check in report["checks"]:
-        if not check["ok"]:
-            found.setdefault(check["node"], []).append(describe_check(check))
-    return found
-
-
 def describe_check(check: Mapping[str, Any]) -> str:
-    """One failed check as one sentence."""
-    text = f"{check['node']}  {check['id']} {check['target']}: expected {check['expected']}, seen {check['seen']}."
+    """One failed check as one sentence; long values are cut, the report has them whole."""
+    expected, seen = short_value(check["expected"]), short_value(check["seen"])
+    text = f"{check['node']}  {check['id']} {check['target']}: expected {expected}, seen {seen}."
     return f"{text} {check['remedy']}".rstrip()
 
 
-def _many(count: int, noun: str) -> str:
+def short_value(value: Any, limit: int = 100) -> str:
+    """A value in a line of a terminal."""
+    if isinstance(value, (list, tuple)) and all(isinstance(part, (str, int)) for part in value):
+        text = ", ".join(str(part) for part in value)
+    else:
+        text = "none" if value is None else str(value)
+    return (text if len(text) <= limit else f"{text[: limit - 3]}...") or "nothing"
+
+
+def many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order, many
 
 STYLE = """
 :root { color-scheme: light dark; --bg: #f6f7f9; --card: #fff; --text: #1b1f24; --soft: #59636e; --line: #d5dbe1;
@@ -37,6 +37,8 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .7rem; border-top
 thead th { color: var(--soft); font-weight: 500; border-top: 0; } tbody tr:first-child > * { border-top: 0; }
 thead + tbody tr:first-child > * { border-top: 1px solid var(--line); }
 .matrix td, .matrix th { white-space: nowrap; } .matrix td span { border-radius: .3rem; padding: .05rem .45rem; }
+.checks td:first-child, .checks td:nth-child(2) code { white-space: nowrap; }
+.checks td > span.good, .checks td > span.bad { border-radius: .3rem; padding: .05rem .45rem; }
 .failure { padding: .7rem .9rem; margin-bottom: .6rem; border-left: 4px solid var(--bad); }
 .failure h3 { font-size: 1rem; margin: 0 0 .3rem; overflow-wrap: anywhere; } .failure p { margin: .4rem 0 0; }
 .failure dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .8rem; margin: 0; }
@@ -45,11 +47,15 @@ details { margin-bottom: .6rem; } summary { cursor: pointer; padding: .55rem .9r
 details > div { border-top: 1px solid var(--line); } .count { color: var(--soft); font-weight: 400; }
 footer { color: var(--soft); margin: 2rem 0 1rem; font-size: .875rem; }
 @media (max-width: 40rem) {
-  .checks thead { display: none; }
+  .checks thead, .matrix thead { display: none; }
   .checks tr { display: block; padding: .4rem .7rem; border-top: 1px solid var(--line); }
   .checks td { display: grid; grid-template-columns: 5.5rem 1fr; border: 0; padding: .1rem 0; }
   .checks td::before { content: attr(data-label); color: var(--soft); } .checks tr:first-child { border-top: 0; }
-  .checks tbody tr td { border: 0; } }
+  .checks tbody tr td { border: 0; } .checks td > span { justify-self: start; } .checks .same { display: none; }
+  .matrix tr { display: block; padding: .5rem .7rem; border-top: 1px solid var(--line); }
+  .matrix tbody tr:first-child, .matrix tbody tr:first-child > * { border-top: 0; } .matrix th { display: block; border: 0; padding: 0; }
+  .matrix td { display: inline-block; border: 0; padding: .15rem .9rem .15rem 0; } .matrix .none { display: none; }
+  .matrix td::before { content: attr(data-label) " "; color: var(--soft); } }
 """
 
 FACT_NAMES = {
@@ -72,8 +78,8 @@ FACT_NAMES = {
 
 def page(report: Mapping[str, Any]) -> str:
     """The whole page. Every text of the report is escaped: node names and values come from outside."""
-    title = "Verified" if report["ok"] else "Verification failed"
-    parts = (_header(report, title), _matrix(report), _failures(report), _all_checks(report), _facts(report))
+    title = "Verification passed" if report["ok"] else "Verification failed"
+    parts = (_header(report), _matrix(report), _failures(report), _all_checks(report), _facts(report))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -103,14 +109,14 @@ def _verdict(good: bool) -> str:
     return f'<span class="verdict {style}">{text}</span>'
 
 
-def _header(report: Mapping[str, Any], title: str) -> str:
+def _header(report: Mapping[str, Any]) -> str:
     counts = report["summary"]
     numbers = "".join(
         f'<div class="card"><dt>{name.capitalize()}</dt><dd>{_text(counts[name])}</dd></div>'
         for name in ("nodes", "checks", "failed")
     )
     return (
-        f"<header><h1>{_text(title)}</h1>{_verdict(report['ok'])}"
+        f"<header><h1>Verification</h1>{_verdict(report['ok'])}"
         f"<p>nfv.fastpath {_text(report['collection'])}, {_text(report['created'])}</p></header>"
         f'<dl class="numbers">{numbers}</dl>'
     )
@@ -127,15 +133,16 @@ def _matrix(report: Mapping[str, Any]) -> str:
 
 
 def _matrix_row(node: Mapping[str, Any], layers: Iterable[str]) -> str:
-    cells = "".join(_cell(node["layers"].get(layer)) for layer in layers)
+    cells = "".join(_cell(layer, node["layers"].get(layer)) for layer in layers)
     return f'<tr><th scope="row">{_text(node["node"])}</th>{cells}</tr>'
 
 
-def _cell(count: Mapping[str, int] | None) -> str:
+def _cell(layer: str, count: Mapping[str, int] | None) -> str:
     if count is None:
-        return "<td>&ndash;</td>"
+        return '<td class="none">&ndash;</td>'
     style, mark = ("bad", "&#10007;") if count["failed"] else ("good", "&#10003;")
-    return f'<td><span class="{style}">{mark} {count["checks"] - count["failed"]}/{count["checks"]}</span></td>'
+    passed = count["checks"] - count["failed"]
+    return f'<td data-label="{_text(layer)}"><span class="{style}">{mark} {passed}/{count["checks"]}</span></td>'
 
 
 def _failures(report: Mapping[str, Any]) -> str:
@@ -164,7 +171,7 @@ def _node_checks(node: Mapping[str, Any], checks: Iterable[Mapping[str, Any]]) -
     head = "".join(f'<th scope="col">{name}</th>' for name in ("result", "check", "target", "expected", "seen"))
     return (
         f'<details class="card"><summary>{_text(node["node"])} {_verdict(node["ok"])} '
-        f'<span class="count">{len(mine)} checks</span></summary><div class="wide"><table class="checks">'
+        f'<span class="count">{many(len(mine), "check")}</span></summary><div class="wide"><table class="checks">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
 
@@ -178,7 +185,10 @@ def _row(check: Mapping[str, Any]) -> str:
         "expected": _value(check["expected"]),
         "seen": _value(check["seen"]),
     }
-    return f"<tr>{''.join(f'<td data-label={name!r}>{cell}</td>' for name, cell in cells.items())}</tr>"
+    # On a phone what was seen says nothing new where all is well.
+    same = {"seen": ' class="same"'} if check["ok"] else {}
+    columns = (f'<td data-label="{name}"{same.get(name, "")}>{cell}</td>' for name, cell in cells.items())
+    return f"<tr>{''.join(columns)}</tr>"
 
 
 def _facts(report: Mapping[str, Any]) -> str:
@@ -193,7 +203,7 @@ def _facts(report: Mapping[str, Any]) -> str:
 
 def _fact(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
-        value = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        value = ", ".join(f"{key} {inner}" for key, inner in value.items() if inner not in (None, [], False))
     return f'<tr><th scope="row">{_text(FACT_NAMES.get(name, name))}</th><td>{_value(value)}</td></tr>'
 
 
