@@ -34,9 +34,9 @@ exec sleep 60
 
 def key(cache: Cache) -> Path:
     """Return the entry with the ssh key pair of all nodes of this cache."""
+
     def build(work: Path) -> None:
-        process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab",
-                     "-f", str(work / "id")], timeout=30)
+        process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(work / "id")], timeout=30)
 
     return cache.get("key", {"recipe": 1}, build)
 
@@ -59,9 +59,15 @@ def base_disk(cache: Cache, topology: Topology, guest: Path, module: Path, qemu:
             _install_boot_loader(work, qemu)
 
     public = (keys / "id.pub").read_text(encoding="utf-8")
-    inputs = {"recipe": RECIPE, "guest": guest.name, "module": module.name, "key": public,
-              "gib": topology.image.disk_gib, "name_server": topology.network.name_server,
-              "first_boot": digest(_FIRST_BOOT)}
+    inputs = {
+        "recipe": RECIPE,
+        "guest": guest.name,
+        "module": module.name,
+        "key": public,
+        "gib": topology.image.disk_gib,
+        "name_server": topology.network.name_server,
+        "first_boot": digest(_FIRST_BOOT),
+    }
     return cache.get("disk", inputs, build)
 
 
@@ -89,21 +95,60 @@ def _make_disk(root: Path, disk: Path, gib: int) -> None:
     process.run(["sfdisk", "-q", str(disk)], timeout=60, stdin=table.encode())
     layout = json.loads(process.output(["sfdisk", "--json", str(disk)]))
     part = layout["partitiontable"]["partitions"][1]
-    process.run(["mkfs.ext4", "-q", "-F", "-L", "root", "-E", f"offset={part['start'] * 512}",
-                 "-d", str(root), str(disk), f"{part['size'] // 2}k"], timeout=300)
+    process.run(
+        [
+            "mkfs.ext4",
+            "-q",
+            "-F",
+            "-L",
+            "root",
+            "-E",
+            f"offset={part['start'] * 512}",
+            "-d",
+            str(root),
+            str(disk),
+            f"{part['size'] // 2}k",
+        ],
+        timeout=300,
+    )
 
 
 def _install_boot_loader(work: Path, qemu: Path) -> None:
-    argv = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none", "-monitor", "none",
-            "-nic", "none", "-serial", "file:/vm/first-boot.log", "-no-reboot",
-            "-kernel", "/vm/vmlinuz", "-initrd", "/vm/initrd",
-            "-append", "root=/dev/vda2 rw console=ttyS0 panic=-1 init=/first-boot",
-            "-drive", "file=/vm/disk.raw,format=raw,if=virtio,cache=unsafe"]
-    box = Sandbox(root=str(qemu / "root"), argv=argv, binds=[(str(work), "/vm")],
-                  env={"PATH": os.environ["PATH"]})
+    argv = [
+        "qemu-system-x86_64",
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-nic",
+        "none",
+        "-serial",
+        "file:/vm/first-boot.log",
+        "-no-reboot",
+        "-kernel",
+        "/vm/vmlinuz",
+        "-initrd",
+        "/vm/initrd",
+        "-append",
+        "root=/dev/vda2 rw console=ttyS0 panic=-1 init=/first-boot",
+        "-drive",
+        "file=/vm/disk.raw,format=raw,if=virtio,cache=unsafe",
+    ]
+    box = Sandbox(root=str(qemu / "root"), argv=argv, binds=[(str(work), "/vm")], env={"PATH": os.environ["PATH"]})
     process.run(process.isolated(box.command()), timeout=300, log=work / "build.log")
     console = work / "first-boot.log"
     if _DONE not in console.read_text(encoding="utf-8", errors="replace"):
-        raise LabError("the first boot did not install GRUB; end of its console:\n"
-                       + console.read_text(encoding="utf-8", errors="replace")[-1500:])
+        raise LabError(
+            "the first boot did not install GRUB; end of its console:\n"
+            + console.read_text(encoding="utf-8", errors="replace")[-1500:]
+        )

@@ -41,22 +41,39 @@ GRUB_DISABLE_OS_PROBER=true
 """
 # Work in the background that a fresh node would do once a day, at its first minute.
 _MASKED = (
-    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
-    "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "man-db.timer",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "man-db.timer",
     "systemd-tmpfiles-clean.timer",
 )
 
 
-def _mmdebstrap(target: Path, log: Path, release: str, packages: tuple[str, ...],
-                sources: list[str], options: list[str]) -> None:
-    argv = ["mmdebstrap", "--mode=root", "--variant=apt", "--format=directory",
-            "--aptopt=Acquire::Languages \"none\"", "--aptopt=Acquire::Retries \"3\"",
-            f"--include={','.join(packages)}", *options, release, str(target), *sources]
+def _mmdebstrap(
+    target: Path, log: Path, release: str, packages: tuple[str, ...], sources: list[str], options: list[str]
+) -> None:
+    argv = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=apt",
+        "--format=directory",
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=Acquire::Retries "3"',
+        f"--include={','.join(packages)}",
+        *options,
+        release,
+        str(target),
+        *sources,
+    ]
     process.run(process.isolated(argv), timeout=900, log=log)
 
 
 def qemu_root(cache: Cache, spec: QemuRoot) -> Path:
     """Return the entry whose ``root`` folder has QEMU and the address translation."""
+
     def build(work: Path) -> None:
         mirror = debian_mirror()
         sources, options = [f"deb {mirror} {spec.release} main"], []
@@ -72,8 +89,7 @@ def qemu_root(cache: Cache, spec: QemuRoot) -> Path:
         version = root_qemu_version(root)
         (work / "version").write_text(version + "\n", encoding="utf-8")
 
-    inputs = {"recipe": RECIPE, "release": spec.release, "backports": spec.backports,
-              "packages": sorted(spec.packages)}
+    inputs = {"recipe": RECIPE, "release": spec.release, "backports": spec.backports, "packages": sorted(spec.packages)}
     return cache.get("qemu", inputs, build)
 
 
@@ -90,17 +106,21 @@ def root_qemu_version(root: Path) -> str:
 
 def guest_root(cache: Cache, spec: Image) -> Path:
     """Return the entry whose ``root`` folder is a Debian without the lab's own things."""
+
     def build(work: Path) -> None:
         mirror = debian_mirror()
-        sources = [f"deb {mirror} {spec.release} main",
-                   f"deb {mirror} {spec.release}-updates main"]
+        sources = [f"deb {mirror} {spec.release} main", f"deb {mirror} {spec.release}-updates main"]
         root = work / "root"
         with step("guest root"):
             _mmdebstrap(root, work / "build.log", spec.release, spec.packages, sources, [])
             _configure(root, work / "build.log")
 
-    inputs = {"recipe": RECIPE, "release": spec.release, "packages": sorted(spec.packages),
-              "files": digest([_FILES, _GRUB, _INITRAMFS_HOOK, _MASKED])}
+    inputs = {
+        "recipe": RECIPE,
+        "release": spec.release,
+        "packages": sorted(spec.packages),
+        "files": digest([_FILES, _GRUB, _INITRAMFS_HOOK, _MASKED]),
+    }
     return cache.get("guest", inputs, build)
 
 
@@ -126,21 +146,24 @@ def _configure(root: Path, log: Path) -> None:
     in_root(root, ["update-initramfs", "-u", "-k", "all"], log, timeout=180)
 
 
-def in_root(root: Path, argv: list[str], log: Path, timeout: float = 60,
-            binds: list[tuple[str, str]] | None = None) -> None:
+def in_root(
+    root: Path, argv: list[str], log: Path, timeout: float = 60, binds: list[tuple[str, str]] | None = None
+) -> None:
     """Run a command inside a root, with its own mounts and process numbers."""
-    from .sandbox import Sandbox  # noqa: PLC0415  (also a script of its own)
+    from .sandbox import Sandbox
 
-    box = Sandbox(root=str(root), argv=argv, binds=binds or [],
-                  env={"PATH": BUILD_PATH, "LC_ALL": "C.UTF-8",
-                       "DEBIAN_FRONTEND": "noninteractive"})
+    box = Sandbox(
+        root=str(root),
+        argv=argv,
+        binds=binds or [],
+        env={"PATH": BUILD_PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
+    )
     process.run(process.isolated(box.command()), timeout=timeout, log=log)
 
 
 def kernel_version(root: Path) -> str:
     """Return the one kernel version that a root has."""
-    versions = sorted(path.name.removeprefix("vmlinuz-")
-                      for path in (root / "boot").glob("vmlinuz-*"))
+    versions = sorted(path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*"))
     if len(versions) != 1:
         raise LabError(f"the guest root has {len(versions)} kernels instead of one")
     return versions[0]
@@ -156,16 +179,35 @@ def vdpa_module(cache: Cache, topology: Topology, guest: Path) -> Path:
         packages = (f"linux-headers-{version}", KERNEL_SOURCE, "make", "gcc", "xz-utils", "kmod")
         # Only those files are needed of a package that is a gigabyte when unpacked.
         with step("module vp_vdpa"):
-            _mmdebstrap(root, log, release, packages,
-                        [f"deb {debian_mirror()} {release} main",
-                         f"deb {debian_mirror()} {release}-updates main"], [])
+            _mmdebstrap(
+                root,
+                log,
+                release,
+                packages,
+                [f"deb {debian_mirror()} {release} main", f"deb {debian_mirror()} {release}-updates main"],
+                [],
+            )
             archive = next((root / "usr/src").glob("linux-source-*.tar.xz")).name
             source = archive.removesuffix(".tar.xz")
-            in_root(root, ["tar", "-C", "/usr/src", "-xf", f"/usr/src/{archive}",
-                           f"{source}/drivers/vdpa"], log, timeout=180)
-            in_root(root, ["make", "-C", f"/lib/modules/{version}/build",
-                           f"M=/usr/src/{source}/drivers/vdpa/virtio_pci",
-                           "CONFIG_VP_VDPA=m", "modules"], log, timeout=180)
+            in_root(
+                root,
+                ["tar", "-C", "/usr/src", "-xf", f"/usr/src/{archive}", f"{source}/drivers/vdpa"],
+                log,
+                timeout=180,
+            )
+            in_root(
+                root,
+                [
+                    "make",
+                    "-C",
+                    f"/lib/modules/{version}/build",
+                    f"M=/usr/src/{source}/drivers/vdpa/virtio_pci",
+                    "CONFIG_VP_VDPA=m",
+                    "modules",
+                ],
+                log,
+                timeout=180,
+            )
             built = root / "usr/src" / source / "drivers/vdpa/virtio_pci/vp_vdpa.ko"
             shutil.copy(built, work / "vp_vdpa.ko")
             shutil.rmtree(root)

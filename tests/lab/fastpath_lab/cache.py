@@ -137,10 +137,14 @@ class Cache:
 
     @staticmethod
     def _seal(work: Path, kind: str, key: str, inputs: Any) -> None:
-        files = {path.name: file_digest(path)
-                 for path in sorted(work.iterdir()) if path.is_file()}
-        manifest = {"kind": kind, "key": key, "inputs": inputs, "files": files,
-                    "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        files = {path.name: file_digest(path) for path in sorted(work.iterdir()) if path.is_file()}
+        manifest = {
+            "kind": kind,
+            "key": key,
+            "inputs": inputs,
+            "files": files,
+            "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
         _fsync_tree(work)
         target = work / MANIFEST
         target.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")

@@ -38,9 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     snapshot = add("snapshot", "save the state of nodes")
     snapshot.add_argument("name", metavar="NAME")
     snapshot.add_argument("nodes", nargs="*", metavar="NODE")
-    for name, text in (("reset", "cut a node's power and boot it again"),
-                       ("kill", "cut a node's power"), ("start", "boot a node that is off"),
-                       ("console", "follow a node's console")):
+    for name, text in (
+        ("reset", "cut a node's power and boot it again"),
+        ("kill", "cut a node's power"),
+        ("start", "boot a node that is off"),
+        ("console", "follow a node's console"),
+    ):
         add(name, text).add_argument("node", metavar="NODE")
     build = add("build", "fill the cache, start nothing")
     build.add_argument("nodes", nargs="*", metavar="NODE")
@@ -54,8 +57,10 @@ def _show(lab: Lab, as_json: bool) -> None:
     if as_json:
         print(json.dumps(status, indent=1))
         return
-    print(f"lab {status['name']}: {'up' if status['up'] else 'down'}"
-          + (f" ({status['accel']}, namespace {status['namespace']})" if status["up"] else ""))
+    print(
+        f"lab {status['name']}: {'up' if status['up'] else 'down'}"
+        + (f" ({status['accel']}, namespace {status['namespace']})" if status["up"] else "")
+    )
     for name, node in status["nodes"].items():
         state = "running" if node["running"] else "off"
         print(f"  {name:16} {node['address']:14} {state:8} iommu {node['iommu']}")
@@ -101,7 +106,7 @@ def _run(lab: Lab, options: argparse.Namespace) -> None:
         case "snapshot":
             lab.snapshot(options.name, options.nodes)
         case "build":
-            lab.build(options.nodes)
+            lab.warm(options.nodes)
         case "prune":
             for entry in lab.cache.prune(set(), options.days * 86400):
                 say(f"removed {entry.name}")

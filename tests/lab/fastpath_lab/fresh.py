@@ -43,12 +43,35 @@ def accelerator(cache: Cache, qemu: Path, base: Path) -> str:
 
 
 def _boots(qemu: Path, base: Path, accel: str) -> bool:
-    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", "host",
-            "-m", "512", "-no-reboot", "-serial", "stdio", "-kernel", "/base/vmlinuz",
-            "-append", "console=ttyS0 panic=-1"]
-    box = Sandbox(root=str(qemu / "root"), argv=argv, binds=[(str(base), "/base")],
-                  writable=False, env={"PATH": "/usr/bin:/usr/sbin"})
+    argv = [
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "q35,kernel-irqchip=split",
+        "-accel",
+        accel,
+        "-cpu",
+        "host",
+        "-m",
+        "512",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+        "-kernel",
+        "/base/vmlinuz",
+        "-append",
+        "console=ttyS0 panic=-1",
+    ]
+    box = Sandbox(
+        root=str(qemu / "root"),
+        argv=argv,
+        binds=[(str(base), "/base")],
+        writable=False,
+        env={"PATH": "/usr/bin:/usr/sbin"},
+    )
     try:
         done = process.run(process.isolated(box.command()), timeout=_PROBE_SECONDS)
     except LabError:
@@ -83,8 +106,13 @@ def state(cache: Cache, machine: Machine) -> Path:
         for name in ("qmp", "qemu.log"):
             (work / name).unlink(missing_ok=True)
 
-    inputs = {"recipe": RECIPE, "argv": machine.argv(), "qemu": site.qemu.name,
-              "base": site.base.name, "cpu": host.cpu_model() if site.accel == "kvm" else ""}
+    inputs = {
+        "recipe": RECIPE,
+        "argv": machine.argv(),
+        "qemu": site.qemu.name,
+        "base": site.base.name,
+        "cpu": host.cpu_model() if site.accel == "kvm" else "",
+    }
     return cache.get("fresh", inputs, build)
 
 
@@ -99,7 +127,6 @@ def restore(cache: Cache, machine: Machine) -> None:
     machine.folder.mkdir(parents=True, exist_ok=True)
     machine.ready = False
     partial = machine.folder / "disk.new"
-    process.run(["cp", "--sparse=always", "--reflink=auto", str(entry / "disk.qcow2"),
-                 str(partial)], timeout=120)
+    process.run(["cp", "--sparse=always", "--reflink=auto", str(entry / "disk.qcow2"), str(partial)], timeout=120)
     os.replace(partial, machine.disk)
     machine.start(load=STATE)

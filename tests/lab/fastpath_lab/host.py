@@ -15,17 +15,22 @@ from .progress import say, step
 
 # tool -> the Debian package that has it
 TOOLS = {
-    "ip": "iproute2", "nft": "nftables", "ssh": "openssh-client", "ssh-keygen": "openssh-client",
-    "unshare": "util-linux", "mmdebstrap": "mmdebstrap", "sfdisk": "fdisk",
-    "mkfs.ext4": "e2fsprogs", "cp": "coreutils",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "unshare": "util-linux",
+    "mmdebstrap": "mmdebstrap",
+    "sfdisk": "fdisk",
+    "mkfs.ext4": "e2fsprogs",
+    "cp": "coreutils",
 }
 
 
 def missing_tools() -> dict[str, str]:
     """Return the tools that are not there, each with its package."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return {tool: package for tool, package in TOOLS.items()
-            if not shutil.which(tool, path=path)}
+    return {tool: package for tool, package in TOOLS.items() if not shutil.which(tool, path=path)}
 
 
 def prepare() -> None:
@@ -55,10 +60,13 @@ def _install(packages: list[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing {' '.join(packages)}"):
         # A foreign package list that fails must not stop us: the install decides.
-        for argv in (["apt-get", "-q", "update"],
-                     ["apt-get", "-q", "-y", "--no-install-recommends", "install", *packages]):
-            done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL,
-                                  capture_output=True, timeout=300, check=False)
+        for argv in (
+            ["apt-get", "-q", "update"],
+            ["apt-get", "-q", "-y", "--no-install-recommends", "install", *packages],
+        ):
+            done = subprocess.run(
+                argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False
+            )
             if done.returncode:
                 say(f"{' '.join(argv[:3])} said: {done.stderr.decode(errors='replace')[-400:]}")
 

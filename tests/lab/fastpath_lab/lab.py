@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import build_disk, build_roots, fresh, host, network, process
-from .cache import Cache, locked
+from .cache import Cache, digest, locked
 from .errors import LabError
 from .node import Machine, Site
 from .progress import say, step
@@ -51,8 +51,7 @@ class Lab:
         self._site: Site | None = None
 
     @classmethod
-    def open(cls, name: str | None = None, topology: Path = DEFAULT_PATH,
-             cache: Cache | None = None) -> Lab:
+    def open(cls, name: str | None = None, topology: Path = DEFAULT_PATH, cache: Cache | None = None) -> Lab:
         """Return the lab of this checkout or the named one; nothing is started."""
         own = default_name()
         name = name or os.environ.get("FASTPATH_LAB") or own
@@ -71,19 +70,24 @@ class Lab:
                 values = json.loads(self._settings().read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise LabError("the lab is not up: lab up") from error
-            self._site = self._make_site(Path(values["qemu"]), Path(values["base"]),
-                                         values["accel"])
+            self._site = self._make_site(Path(values["qemu"]), Path(values["base"]), values["accel"])
         return self._site
 
     def _make_site(self, qemu: Path, base: Path, accel: str) -> Site:
-        return Site(netns=self.netns, owner=self.owner, qemu=qemu, base=base,
-                    key=self.state / "key", console=self.state / "console", accel=accel,
-                    network=self.topology.network)
+        return Site(
+            netns=self.netns,
+            owner=self.owner,
+            qemu=qemu,
+            base=base,
+            key=self.state / "key",
+            console=self.state / "console",
+            accel=accel,
+            network=self.topology.network,
+        )
 
     def is_up(self) -> bool:
         """Tell whether the lab's network is complete."""
-        return (self._settings().exists() and network.exists(self.netns)
-                and self.run_dir.exists())
+        return self._settings().exists() and network.exists(self.netns) and self.run_dir.exists()
 
     def machine(self, name: str) -> Machine:
         """Return a node of the running lab."""
@@ -94,8 +98,9 @@ class Lab:
         """Return the named nodes, or all that have been started in this lab."""
         if names:
             return [self.machine(node.name) for node in self.topology.select(list(names))]
-        return [self.machine(name) for name in self.topology.nodes
-                if (self.state / "nodes" / name / "disk.qcow2").exists()]
+        return [
+            self.machine(name) for name in self.topology.nodes if (self.state / "nodes" / name / "disk.qcow2").exists()
+        ]
 
     def status(self) -> dict[str, Any]:
         """Return the state of the lab and its nodes as plain values."""
@@ -103,15 +108,20 @@ class Lab:
         nodes = {}
         for name, node in self.topology.nodes.items():
             pids = process.owned(f"{self.owner}#{name}")
-            nodes[name] = {"address": node.address, "running": bool(pids), "pids": pids,
-                           "iommu": node.iommu}
-        return {"name": self.name, "up": up, "namespace": self.netns, "state": str(self.state),
-                "accel": self.site().accel if up else None,
-                "key": str(self.state / "key"), "nodes": nodes}
+            nodes[name] = {"address": node.address, "running": bool(pids), "pids": pids, "iommu": node.iommu}
+        return {
+            "name": self.name,
+            "up": up,
+            "namespace": self.netns,
+            "state": str(self.state),
+            "accel": self.site().accel if up else None,
+            "key": str(self.state / "key"),
+            "nodes": nodes,
+        }
 
     # -- up and down -----------------------------------------------------------------
 
-    def build(self, names: Sequence[str] = ()) -> Site:
+    def build(self) -> Site:
         """Fill the cache with what all nodes share and return the parts."""
         host.prepare()
         qemu = build_roots.qemu_root(self.cache, self.topology.qemu)
@@ -120,6 +130,17 @@ class Lab:
         base = build_disk.base_disk(self.cache, self.topology, guest, module, qemu)
         accel = fresh.accelerator(self.cache, qemu, base)
         return self._make_site(qemu, base, accel)
+
+    def warm(self, names: Sequence[str] = ()) -> None:
+        """Fill the cache for the named nodes, or the default ones, saved states included."""
+        self.build()
+        helper = f"build-{digest([str(self.state), os.getpid()])[:8]}"
+        other = Lab(helper, self.topology, self.cache, self.state / "labs" / helper)
+        try:
+            other.up(names)
+        finally:
+            other.down()
+            shutil.rmtree(other.state)
 
     def up(self, names: Sequence[str] = (), boot: bool = False) -> list[str]:
         """Start the named nodes (or the default ones); return those that were started.
@@ -177,13 +198,13 @@ class Lab:
     def _ensure_uplink(self) -> None:
         owner = f"{self.owner}#uplink"
         if not process.owned(owner):
-            network.start_uplink(self.netns, self.topology.network, self.site().qemu / "root",
-                                 owner, self.state / "uplink.log")
+            network.start_uplink(
+                self.netns, self.topology.network, self.site().qemu / "root", owner, self.state / "uplink.log"
+            )
 
     def _write_inside_files(self) -> None:
         (self.run_dir / "owner").write_text(self.owner, encoding="utf-8")
-        (self.state / "resolv.conf").write_text(
-            f"nameserver {self.topology.network.name_server}\n", encoding="utf-8")
+        (self.state / "resolv.conf").write_text(f"nameserver {self.topology.network.name_server}\n", encoding="utf-8")
 
     def _bring(self, machine: Machine, boot: bool) -> None:
         loaded = False
@@ -227,8 +248,10 @@ class Lab:
         with contextlib.suppress(FileNotFoundError):
             owner = (self.run_dir / "owner").read_text(encoding="utf-8")
             if owner != self.owner:
-                raise LabError(f"the name {self.name} is taken by the lab of "
-                               f"{owner.partition('@')[2]}: set FASTPATH_LAB to another one")
+                raise LabError(
+                    f"the name {self.name} is taken by the lab of "
+                    f"{owner.partition('@')[2]}: set FASTPATH_LAB to another one"
+                )
 
     def _down(self) -> None:
         self._check_owner()
@@ -243,8 +266,7 @@ class Lab:
         self._site = None
 
     def _processes(self) -> list[int]:
-        return [pid for name in ("uplink", *self.topology.nodes)
-                for pid in process.owned(f"{self.owner}#{name}")]
+        return [pid for name in ("uplink", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")]
 
     # -- nodes -----------------------------------------------------------------------
 
@@ -294,8 +316,7 @@ class Lab:
 
     def _forget_connections(self, names: Sequence[str]) -> None:
         """End the shared ssh connections to nodes whose other side is gone."""
-        wanted = [f"{self.run_dir}/{self.topology.nodes[name].address}-".encode()
-                  for name in names]
+        wanted = [f"{self.run_dir}/{self.topology.nodes[name].address}-".encode() for name in names]
 
         def stale(pid: int) -> bool:
             with contextlib.suppress(OSError):
@@ -308,8 +329,9 @@ class Lab:
             for socket in self.run_dir.glob(f"{self.topology.nodes[name].address}-*"):
                 socket.unlink(missing_ok=True)
 
-    def ssh(self, name: str, command: str, timeout: float = 60.0,
-            check: bool = True) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, name: str, command: str, timeout: float = 60.0, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell command on a node. Raises LabError when it fails and ``check``."""
         done = self.machine(name).ssh(command, timeout=timeout)
         if check and done.returncode:
@@ -324,17 +346,20 @@ class Lab:
         All labs have the same addresses, so shared ssh connections must not be shared
         between labs: they live in a folder of the lab.
         """
-        return {**os.environ, "FASTPATH_LAB": self.name,
-                "FASTPATH_LAB_STATE": str(self.state),
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.run_dir),
-                "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%h-%%p-%%r",
-                "ANSIBLE_HOST_KEY_CHECKING": "False"}
+        return {
+            **os.environ,
+            "FASTPATH_LAB": self.name,
+            "FASTPATH_LAB_STATE": str(self.state),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.run_dir),
+            "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%h-%%p-%%r",
+            "ANSIBLE_HOST_KEY_CHECKING": "False",
+        }
 
     def exec_argv(self, argv: Sequence[str]) -> list[str]:
         """Return an argv that runs ``argv`` in the lab's namespace."""
         if not self.is_up():
             raise LabError("the lab is not up: lab up")
-        from . import inside  # noqa: PLC0415  (a script of its own)
+        from . import inside
 
         return inside.command(self.netns, self.state / "resolv.conf", argv)
 

@@ -31,8 +31,7 @@ def exists(netns: str) -> bool:
 
 
 def _batch(netns: str, lines: list[str]) -> None:
-    process.run(["ip", "-n", netns, "-batch", "-"], timeout=30,
-                stdin=("\n".join(lines) + "\n").encode())
+    process.run(["ip", "-n", netns, "-batch", "-"], timeout=30, stdin=("\n".join(lines) + "\n").encode())
 
 
 def _inside(netns: str, argv: list[str], stdin: bytes = b"") -> None:
@@ -45,24 +44,22 @@ def create(netns: str, network: Network) -> None:
     _inside(netns, ["tee", "/proc/sys/net/ipv6/conf/default/disable_ipv6"], b"1\n")
     lines = ["link set lo up"]
     for bridge, mac in ((MANAGEMENT_BRIDGE, MANAGEMENT_MAC), (DATA_BRIDGE, DATA_MAC)):
-        lines += [f"link add name {bridge} address {mac} type bridge",
-                  f"link set dev {bridge} type bridge stp_state 0 forward_delay 0 "
-                  "mcast_snooping 0",
-                  f"link set dev {bridge} up"]
-    lines.append(f"addr add {network.gateway}/{network.management.prefixlen} "
-                 f"dev {MANAGEMENT_BRIDGE}")
+        lines += [
+            f"link add name {bridge} address {mac} type bridge",
+            f"link set dev {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            f"link set dev {bridge} up",
+        ]
+    lines.append(f"addr add {network.gateway}/{network.management.prefixlen} dev {MANAGEMENT_BRIDGE}")
     _batch(netns, lines)
 
 
 def add_taps(netns: str, node: Node) -> None:
     """Make a node's taps, where they are not there yet, on their bridges."""
-    there = {link["ifname"] for link in
-             json.loads(process.output(["ip", "-n", netns, "-j", "link", "show"]))}
+    there = {link["ifname"] for link in json.loads(process.output(["ip", "-n", netns, "-j", "link", "show"]))}
     lines = []
     for port in ports(node):
         if port.tap not in there:
-            lines += [f"tuntap add dev {port.tap} mode tap",
-                      f"link set dev {port.tap} master {port.bridge} up"]
+            lines += [f"tuntap add dev {port.tap} mode tap", f"link set dev {port.tap} master {port.bridge} up"]
     if lines:
         _batch(netns, lines)
 
@@ -84,16 +81,44 @@ def start_uplink(netns: str, network: Network, root: Path, owner: str, log: Path
     """Start the address translation; return False when the machine has no way out."""
     _inside(netns, ["nft", "-f", "-"], _rules(network).encode())
     _inside(netns, ["tee", "/proc/sys/net/ipv4/ip_forward"], b"1\n")
-    argv = ["pasta", "-f", "-4", "--config-net", "--no-map-gw",
-            "-t", "none", "-u", "none", "-T", "none", "-U", "none",
-            "--dns-forward", network.name_server, "-a", str(network.uplink[2]),
-            "-n", str(network.uplink.prefixlen), "-g", str(network.uplink[1]),
-            "-I", UPLINK, "-m", "1500", "--runas", "0:0",
-            "--netns-only", "--netns", f"{NETNS_DIR}/{netns}"]
-    box = Sandbox(root=str(root), argv=argv,
-                  binds=[(str(NETNS_DIR), str(NETNS_DIR)),
-                         (str(Path("/etc/resolv.conf").resolve()), "/etc/resolv.conf")],
-                  env={"PATH": "/usr/bin:/usr/sbin", process.MARK: owner})
+    argv = [
+        "pasta",
+        "-f",
+        "-4",
+        "--config-net",
+        "--no-map-gw",
+        "-t",
+        "none",
+        "-u",
+        "none",
+        "-T",
+        "none",
+        "-U",
+        "none",
+        "--dns-forward",
+        network.name_server,
+        "-a",
+        str(network.uplink[2]),
+        "-n",
+        str(network.uplink.prefixlen),
+        "-g",
+        str(network.uplink[1]),
+        "-I",
+        UPLINK,
+        "-m",
+        "1500",
+        "--runas",
+        "0:0",
+        "--netns-only",
+        "--netns",
+        f"{NETNS_DIR}/{netns}",
+    ]
+    box = Sandbox(
+        root=str(root),
+        argv=argv,
+        binds=[(str(NETNS_DIR), str(NETNS_DIR)), (str(Path("/etc/resolv.conf").resolve()), "/etc/resolv.conf")],
+        env={"PATH": "/usr/bin:/usr/sbin", process.MARK: owner},
+    )
     child = process.spawn(box.command(), owner, log)
 
     def settled() -> bool:

@@ -19,10 +19,26 @@ from .sandbox import Sandbox
 from .topology import Network, Node
 
 SSH_OPTIONS = (
-    "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-    "-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
-    "-o", "PreferredAuthentications=publickey", "-o", "ConnectTimeout=10",
-    "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3",
+    "-F",
+    "none",
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "GlobalKnownHostsFile=/dev/null",
+    "-o",
+    "LogLevel=ERROR",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "PreferredAuthentications=publickey",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=10",
+    "-o",
+    "ServerAliveCountMax=3",
 )
 
 
@@ -59,18 +75,21 @@ class Machine:
 
     def _box(self, argv: list[str]) -> Sandbox:
         return Sandbox(
-            root=str(self.site.qemu / "root"), argv=argv, writable=False,
+            root=str(self.site.qemu / "root"),
+            argv=argv,
+            writable=False,
             netns=f"{network.NETNS_DIR}/{self.site.netns}",
-            binds=[(str(self.folder), "/vm"), (str(self.site.base), "/base"),
-                   (str(self.site.console), "/console")],
-            env={"PATH": "/usr/bin:/usr/sbin", process.MARK: self.owner})
+            binds=[(str(self.folder), "/vm"), (str(self.site.base), "/base"), (str(self.site.console), "/console")],
+            env={"PATH": "/usr/bin:/usr/sbin", process.MARK: self.owner},
+        )
 
     def create_disk(self) -> None:
         """Make an empty layer over the base disk; a former one is lost."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk.unlink(missing_ok=True)
-        box = self._box(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
-                         "-b", "/base/disk.raw", "/vm/disk.qcow2"])
+        box = self._box(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/base/disk.raw", "/vm/disk.qcow2"]
+        )
         process.run(process.isolated(box.command()), timeout=60)
 
     def pids(self) -> list[int]:
@@ -125,18 +144,15 @@ class Machine:
 
     def ssh_argv(self, command: Sequence[str] = ()) -> list[str]:
         """Return the argv of an ssh to the machine, to be run inside the namespace."""
-        return ["ssh", "-i", str(self.site.key), *SSH_OPTIONS,
-                f"root@{self.node.address}", *command]
+        return ["ssh", "-i", str(self.site.key), *SSH_OPTIONS, f"root@{self.node.address}", *command]
 
-    def ssh(self, command: str, timeout: float = 60.0,
-            stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    def ssh(self, command: str, timeout: float = 60.0, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a shell command in the guest and return its result, also when it fails."""
         argv = ["ip", "netns", "exec", self.site.netns, *self.ssh_argv([command])]
-        done = subprocess.run(process.bound(argv), input=stdin, capture_output=True, timeout=timeout,
-                              check=False)
-        return subprocess.CompletedProcess(command, done.returncode,
-                                           done.stdout.decode(errors="replace"),
-                                           done.stderr.decode(errors="replace"))
+        done = subprocess.run(process.bound(argv), input=stdin, capture_output=True, timeout=timeout, check=False)
+        return subprocess.CompletedProcess(
+            command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        )
 
     def wait_ssh(self, timeout: float, set_clock: bool = False) -> float:
         """Wait until the guest takes an ssh command; return the seconds that took.
@@ -175,8 +191,9 @@ class Machine:
     def saved(self, monitor: Monitor) -> list[str]:
         """Return the names of the saved states."""
         rows = monitor.human("info snapshots").splitlines()
-        return [row.split()[1] for row in rows
-                if len(row.split()) > 2 and row.split()[0] in ("--",) or row[:1].isdigit()]
+        return [
+            row.split()[1] for row in rows if (len(row.split()) > 2 and row.split()[0] in ("--",)) or row[:1].isdigit()
+        ]
 
     def quit(self) -> None:
         """Let QEMU close its disk and end; used for machines that are being built."""

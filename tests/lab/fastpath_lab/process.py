@@ -25,8 +25,14 @@ def bound(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
-def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
-        stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    log: Path | None = None,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end; with ``log`` its output goes to that file.
 
     The command dies with this program, whatever ends it. Raises LabError with the end
@@ -36,9 +42,14 @@ def run(argv: Sequence[str], *, timeout: float, log: Path | None = None,
         sink = stack.enter_context(open(log, "ab")) if log else None
         try:
             done = subprocess.run(
-                bound(argv), input=stdin, timeout=timeout, env=env, check=False,
+                bound(argv),
+                input=stdin,
+                timeout=timeout,
+                env=env,
+                check=False,
                 stdin=None if stdin is not None else subprocess.DEVNULL,
-                stdout=sink or subprocess.PIPE, stderr=sink or subprocess.PIPE,
+                stdout=sink or subprocess.PIPE,
+                stderr=sink or subprocess.PIPE,
             )
         except FileNotFoundError as error:
             raise LabError(f"{argv[0]}: not installed") from error
@@ -64,16 +75,31 @@ def _tail(log: Path | None, lines: int = 12) -> str:
 
 def isolated(argv: Sequence[str]) -> list[str]:
     """Wrap a command so that its mounts and all its descendants end with it."""
-    return ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-            "--kill-child", "--mount-proc", "--", *argv]
+    return [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        *argv,
+    ]
 
 
 def spawn(argv: Sequence[str], owner: str, log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives this program, marked as the lab's own."""
     with open(log, "ab") as sink:
         return subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-            start_new_session=True, env={"PATH": os.environ["PATH"], MARK: owner}, cwd="/",
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"], MARK: owner},
+            cwd="/",
         )
 
 
@@ -127,6 +153,7 @@ def end(pids: Sequence[int], still_ours: Callable[[int], bool], timeout: float =
 
 def end_children() -> None:
     """Kill all processes that this program started and that have not ended yet."""
+
     def child(pid: int) -> bool:
         with contextlib.suppress(OSError):
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -134,12 +161,10 @@ def end_children() -> None:
             return state not in "ZX" and int(parent) == os.getpid()
         return False
 
-    end([int(name) for name in os.listdir("/proc") if name.isdigit() and child(int(name))],
-        child)
+    end([int(name) for name in os.listdir("/proc") if name.isdigit() and child(int(name))], child)
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, what: str,
-               interval: float = 0.1) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float, what: str, interval: float = 0.1) -> None:
     """Ask ``condition`` until it holds. Raises LabError(what) after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -37,8 +37,7 @@ def _mac(node: Node, nic: int, function: int) -> str:
 
 def management_port(node: Node) -> Port:
     """Return the port of the management NIC."""
-    return Port("mgmt", f"n{node.index}-mgmt", MANAGEMENT_BRIDGE,
-                f"52:54:00:00:00:{node.index:02x}")
+    return Port("mgmt", f"n{node.index}-mgmt", MANAGEMENT_BRIDGE, f"52:54:00:00:00:{node.index:02x}")
 
 
 def data_ports(node: Node) -> list[list[Port]]:
@@ -49,11 +48,17 @@ def data_ports(node: Node) -> list[list[Port]]:
     result = []
     for number, nic in enumerate(node.nics):
         functions = 1 + (nic.vfs if nic.model == "virtio" else 0)
-        result.append([
-            Port(f"d{number}f{function}", f"n{node.index}-d{number}f{function}", DATA_BRIDGE,
-                 _mac(node, number, function))
-            for function in range(functions)
-        ])
+        result.append(
+            [
+                Port(
+                    f"d{number}f{function}",
+                    f"n{node.index}-d{number}f{function}",
+                    DATA_BRIDGE,
+                    _mac(node, number, function),
+                )
+                for function in range(functions)
+            ]
+        )
     return result
 
 
@@ -73,13 +78,20 @@ def _credential(name: str, text: str) -> list[str]:
 
 def _identity(node: Node, network: Network) -> list[str]:
     identity = uuid.uuid5(_NAMESPACE, node.name)
-    link = (f"[Match]\nMACAddress={management_port(node).mac}\n"
-            f"[Network]\nAddress={node.address}/{network.management.prefixlen}\n"
-            f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n")
-    return ["-name", node.name, "-uuid", str(identity),
-            *_credential("network.network.10-mgmt", link),
-            *_credential("system.hostname", node.name),
-            *_credential("system.machine_id", identity.hex)]
+    link = (
+        f"[Match]\nMACAddress={management_port(node).mac}\n"
+        f"[Network]\nAddress={node.address}/{network.management.prefixlen}\n"
+        f"Gateway={network.gateway}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    )
+    return [
+        "-name",
+        node.name,
+        "-uuid",
+        str(identity),
+        *_credential("network.network.10-mgmt", link),
+        *_credential("system.hostname", node.name),
+        *_credential("system.machine_id", identity.hex),
+    ]
 
 
 def _machine(node: Node, accel: str) -> list[str]:
@@ -88,13 +100,15 @@ def _machine(node: Node, accel: str) -> list[str]:
         argv = ["-machine", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host"]
     else:
         argv = ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,+pdpe1gb"]
-    argv += ["-smp", f"{node.vcpus},sockets={node.numa_nodes},cores={per_node}",
-             "-m", str(node.memory_mib)]
+    argv += ["-smp", f"{node.vcpus},sockets={node.numa_nodes},cores={per_node}", "-m", str(node.memory_mib)]
     for number in range(node.numa_nodes):
         first = number * per_node
-        argv += ["-object", f"memory-backend-ram,id=m{number},size={memory}M",
-                 "-numa", f"node,nodeid={number},cpus={first}-{first + per_node - 1},"
-                          f"memdev=m{number}"]
+        argv += [
+            "-object",
+            f"memory-backend-ram,id=m{number},size={memory}M",
+            "-numa",
+            f"node,nodeid={number},cpus={first}-{first + per_node - 1},memdev=m{number}",
+        ]
     return argv
 
 
@@ -110,11 +124,12 @@ def _root_ports(node: Node) -> list[str]:
     buses = {None: "pcie.0"}
     for number in sorted({nic.numa_node for nic in node.nics if nic.numa_node is not None}):
         buses[number] = f"numa{number}"
-        argv += ["-device", f"pxb-pcie,id=numa{number},bus_nr={0x40 * (number + 1):#x},"
-                            f"bus=pcie.0,numa_node={number}"]
+        argv += ["-device", f"pxb-pcie,id=numa{number},bus_nr={0x40 * (number + 1):#x},bus=pcie.0,numa_node={number}"]
     for number, nic in enumerate(node.nics):
-        argv += ["-device", f"pcie-root-port,id=rp{number},bus={buses[nic.numa_node]},"
-                            f"slot={number + 1},chassis={number + 1}"]
+        argv += [
+            "-device",
+            f"pcie-root-port,id=rp{number},bus={buses[nic.numa_node]},slot={number + 1},chassis={number + 1}",
+        ]
     return argv
 
 
@@ -125,28 +140,46 @@ def _nic(number: int, nic: Nic, wires: list[Port]) -> list[str]:
         return [*argv, "-device", f"igb,{bus},netdev={physical.id},mac={physical.mac},romfile="]
     # The virtual functions come before the physical one that they name.
     for function, wire in enumerate(wires[1:], start=1):
-        argv += ["-device", f"virtio-net-pci,{bus},addr=0x0.{function:#x},netdev={wire.id},"
-                            f"mac={wire.mac},sriov-pf=pf{number},romfile=,{_VIRTIO}"]
-    return [*argv, "-device",
-            f"virtio-net-pci,{bus},addr=0x0.0x0,multifunction=on,netdev={physical.id},"
-            f"id=pf{number},mac={physical.mac},romfile=,{_VIRTIO}"]
+        argv += [
+            "-device",
+            f"virtio-net-pci,{bus},addr=0x0.{function:#x},netdev={wire.id},"
+            f"mac={wire.mac},sriov-pf=pf{number},romfile=,{_VIRTIO}",
+        ]
+    return [
+        *argv,
+        "-device",
+        f"virtio-net-pci,{bus},addr=0x0.0x0,multifunction=on,netdev={physical.id},"
+        f"id=pf{number},mac={physical.mac},romfile=,{_VIRTIO}",
+    ]
 
 
 def command_line(node: Node, network: Network, accel: str) -> list[str]:
     """Return QEMU's argv for a node. ``accel`` is "kvm" or "tcg"."""
     management = management_port(node)
-    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-            *_machine(node, accel), *_identity(node, network), *_iommu(node),
-            "-qmp", "unix:/vm/qmp,server=on,wait=off",
-            "-chardev", f"file,id=console,path=/console/{node.name}.log,append=on",
-            "-serial", "chardev:console",
-            "-drive", "file=/vm/disk.qcow2,format=qcow2,if=none,id=disk,cache=writeback,"
-                      "discard=unmap",
-            "-device", "virtio-blk-pci,drive=disk,bus=pcie.0,bootindex=0",
-            *_netdev(management),
-            "-device", f"virtio-net-pci,netdev={management.id},bus=pcie.0,"
-                       f"mac={management.mac},romfile=",
-            *_root_ports(node)]
+    argv = [
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        *_machine(node, accel),
+        *_identity(node, network),
+        *_iommu(node),
+        "-qmp",
+        "unix:/vm/qmp,server=on,wait=off",
+        "-chardev",
+        f"file,id=console,path=/console/{node.name}.log,append=on",
+        "-serial",
+        "chardev:console",
+        "-drive",
+        "file=/vm/disk.qcow2,format=qcow2,if=none,id=disk,cache=writeback,discard=unmap",
+        "-device",
+        "virtio-blk-pci,drive=disk,bus=pcie.0,bootindex=0",
+        *_netdev(management),
+        "-device",
+        f"virtio-net-pci,netdev={management.id},bus=pcie.0,mac={management.mac},romfile=",
+        *_root_ports(node),
+    ]
     for number, (nic, wires) in enumerate(zip(node.nics, data_ports(node), strict=True)):
         argv += _nic(number, nic, wires)
     return argv

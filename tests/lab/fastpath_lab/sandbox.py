@@ -64,8 +64,11 @@ def _check(result: int, what: str) -> None:
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """Call mount(2). Raises OSError naming the target."""
     result = _libc().mount(
-        source.encode(), target.encode(), fstype.encode() or None,
-        ctypes.c_ulong(flags), data.encode() or None,
+        source.encode(),
+        target.encode(),
+        fstype.encode() or None,
+        ctypes.c_ulong(flags),
+        data.encode() or None,
     )
     _check(result, f"mount {target}")
 
@@ -99,13 +102,16 @@ def _devices(root: str) -> None:
     for name in _DEVICES:
         if os.path.exists(f"/dev/{name}"):
             bind(f"/dev/{name}", f"{dev}/{name}")
-    for name, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
-                         ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):
+    for name, target in (
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ):
         os.symlink(target, f"{dev}/{name}")
     os.makedirs(f"{dev}/pts", exist_ok=True)
     os.makedirs(f"{dev}/shm", mode=0o1777, exist_ok=True)
-    mount("devpts", f"{dev}/pts", "devpts", _MS_NOSUID | _MS_NOEXEC,
-          "newinstance,ptmxmode=0666,mode=0620")
+    mount("devpts", f"{dev}/pts", "devpts", _MS_NOSUID | _MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     os.symlink("pts/ptmx", f"{dev}/ptmx")
 
 

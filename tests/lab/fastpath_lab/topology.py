@@ -100,8 +100,7 @@ def _table(cls: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     unknown = sorted(set(values) - known)
     if unknown:
         raise LabError(f"topology: unknown key in {where}: {', '.join(unknown)}")
-    return {key: tuple(value) if isinstance(value, list) else value
-            for key, value in values.items()}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _nic(values: dict[str, Any], numa_nodes: int, where: str) -> Nic:
@@ -147,8 +146,7 @@ def parse(text: str) -> Topology:
         uplink=ipaddress.IPv4Network(net["uplink"]),
         name_server=net["name_server"],
     )
-    nodes = {name: _node(name, {**data["defaults"], **values}, network)
-             for name, values in data["nodes"].items()}
+    nodes = {name: _node(name, {**data["defaults"], **values}, network) for name, values in data["nodes"].items()}
     indexes = [node.index for node in nodes.values()]
     if len(set(indexes)) != len(indexes):
         raise LabError("topology: two nodes have the same index")
