@@ -250,7 +250,8 @@ def _is_written(current: Current, change: BootChange) -> bool:
 def _unsettled(
     current: Current, asked: Sequence[Argument], own: Sequence[Argument], removes: Sequence[Argument]
 ) -> Unsettled:
-    foreign = union(*current.foreign)
+    back = tuple(item for item in current.removed if not matches_any(item, removes))
+    foreign = union(*current.foreign, back)
     left = tuple(
         argument
         for argument in without(current.live, own)

@@ -145,6 +145,16 @@ def test_check_mode_says_what_then_happens_and_touches_nothing(node, spec):
 # The node's own arguments
 
 
+def test_ours_in_the_place_of_the_same_of_the_node_gives_way_to_it_again(tmp_path):
+    node = GrubNode(tmp_path, linux="console=tty0")
+    node.apply({"extra": {"console": ["tty0", "ttyS0"]}, "remove": ["console=tty0"]})
+    assert node.boot_lines()[0] == "root=UUID=1234 ro console=tty0 console=ttyS0 quiet"
+    node.reboot()
+    assert node.apply({}).reboot_reason == "the running kernel is still with console=ttyS0"
+    assert node.boot_lines()[0] == "root=UUID=1234 ro console=tty0 quiet"
+    assert not node.apply({}).changed
+
+
 def test_an_argument_of_the_node_is_neither_added_twice_nor_taken_away(tmp_path):
     node = GrubNode(tmp_path, linux="intel-iommu=on,sm_on", default="quiet")
     node.apply(PASSTHROUGH)
