@@ -86,6 +86,11 @@ class Current:
         return union(own, self.written)
 
     @property
+    def formerly_ours(self) -> tuple[Argument, ...]:
+        """Ours, and what was taken back since this boot."""
+        return union(self.ours, parse_words(self.record.get("asked", {}).get("gone", ())))
+
+    @property
     def foreign(self) -> tuple[tuple[Argument, ...], ...]:
         """The arguments of each entry that are the user's, or the distribution's."""
         entries = self.config.entries if self.config else ()
@@ -245,13 +250,16 @@ def _is_written(current: Current, change: BootChange) -> bool:
 def _unsettled(
     current: Current, asked: Sequence[Argument], own: Sequence[Argument], removes: Sequence[Argument]
 ) -> Unsettled:
-    foreign = union(*current.foreign)
-    formerly_ours = union(current.ours, parse_words(current.record.get("asked", {}).get("gone", ())))
+    back = tuple(item for item in current.removed if not matches_any(item, removes))
+    foreign = union(*current.foreign, back)
     left = tuple(
         argument
         for argument in without(current.live, own)
         if not any(argument.says(wanted) for wanted in asked)
-        and (matches_any(argument, removes) or (contains(formerly_ours, argument) and not contains(foreign, argument)))
+        and (
+            matches_any(argument, removes)
+            or (contains(current.formerly_ours, argument) and not contains(foreign, argument))
+        )
     )
     return Unsettled(missing_in(current.live, asked), left)
 
@@ -307,7 +315,7 @@ def _settled_record(
         waiting = {
             "arguments": as_texts(asked),
             "removes": as_texts(change.removes),
-            "gone": as_texts(unsettled.left),
+            "gone": as_texts(item for item in unsettled.left if contains(current.formerly_ours, item)),
             "boot_id": current.boot_id,
             "files": config.fingerprint if config else "",
             "tries": _tries(current, asked, change.removes),
@@ -323,7 +331,8 @@ def _tries(current: Current, asked: Sequence[Argument], removes: Sequence[Argume
     former = current.record.get("asked")
     if not former or not _is_same_request(former, asked, removes):
         return 1
-    return int(former["tries"]) + (former["boot_id"] != current.boot_id)
+    is_another_boot: bool = former["boot_id"] != current.boot_id
+    return int(former["tries"]) + is_another_boot
 
 
 def _is_same_request(former: dict[str, Any], asked: Sequence[Argument], removes: Sequence[Argument]) -> bool:
@@ -366,8 +375,7 @@ def plan_teardown(current: Current) -> Plan:
     change = _change(current, (), ())
     needed = not _is_written(current, change)
     foreign = union(*current.foreign)
-    formerly_ours = union(current.ours, parse_words(current.record.get("asked", {}).get("gone", ())))
-    left = tuple(item for item in current.live if contains(formerly_ours, item) and not contains(foreign, item))
+    left = tuple(item for item in current.live if contains(current.formerly_ours, item) and not contains(foreign, item))
     unsettled = Unsettled(missing_in(current.live, current.removed), left)
     state = _state(current)
     return Plan(
