@@ -10,6 +10,7 @@ import json
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 # Not used here, but it is the root of all that goes into the engine's file.
@@ -57,8 +58,9 @@ class BootEngineState(BootEngine):
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-def desired_engine(content: bytes) -> BootEngine:
-    files = {ENGINE_PATH: File(content, 0o755)}
+@lru_cache
+def desired_engine(interpreter: str) -> BootEngine:
+    files = {ENGINE_PATH: File(_zipapp.pack(_zipapp.collect(), interpreter), 0o755)}
     files.update({f"{UNIT_FOLDER}/{name}": File(text.encode(), 0o644) for name, text in UNITS.items()})
     return BootEngine(files, frozenset(UNITS))
 
@@ -113,8 +115,7 @@ class BootEngineConcern(Concern[BootEngineState, BootEngine]):
             raise Refused([Problem("boot_engine_interpreter", interpreter, "must be an absolute path.")])
         if not self.host.exists(interpreter):
             raise Refused([Problem("boot_engine_interpreter", interpreter, "is not there; name a Python >= 3.9.")])
-        if self._desired is None:
-            self._desired = desired_engine(_zipapp.pack(_zipapp.collect(), interpreter))
+        self._desired = desired_engine(interpreter)
         return self._desired
 
     def discover(self) -> BootEngineState:

@@ -180,3 +180,15 @@ def test_results_always_have_the_same_keys(lamps):
     keys = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
     assert set(Plan().result()) == keys
     assert set(converge(lamps, Request({"hall": "on"})).result()) == keys
+
+
+def test_a_reason_to_reboot_that_shows_while_applying_is_returned(lamps, monkeypatch):
+    perform = lamps.perform
+
+    def finds_out(operation):
+        perform(operation)
+        lamps.reboot = "the fuse"
+
+    monkeypatch.setattr(lamps, "perform", finds_out)
+    assert converge(lamps, Request(spec={"hall": "on"})).reboot_reason == "the fuse"
+    assert reasons(lamps.host) == {"lamps": "the fuse"}

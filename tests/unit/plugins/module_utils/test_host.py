@@ -79,3 +79,19 @@ def test_waits_are_bounded(host):
 def test_a_wait_ends_with_its_condition(host):
     answers = iter([False, False, True])
     host.wait_for(lambda: next(answers), 5, "the third look")
+
+
+def test_bytes_are_written_and_read_as_they_are(host):
+    content = bytes(range(256)) + b"\r\n"
+    host.write_file("/opt/archive", content, mode=0o755)
+    assert host.read_bytes("/opt/archive") == content
+    assert host.mode("/opt/archive") == 0o755
+    assert (host.read_bytes("/absent"), host.mode("/absent")) == (None, None)
+
+
+def test_only_empty_folders_are_removed(host, tmp_path):
+    host.write_file("/etc/x/one", "1")
+    assert not host.remove_empty_folder("/etc/x")
+    host.remove("/etc/x/one")
+    assert host.remove_empty_folder("/etc/x") and host.remove_empty_folder("/etc/x")
+    assert not (tmp_path / "etc/x").exists()

@@ -46,3 +46,14 @@ def test_broken_json_names_the_file(host):
     host.write_file("/etc/fastpath/sriov.json", "{")
     with pytest.raises(FastpathError, match="/etc/fastpath/sriov.json is not JSON"):
         Store(host, "sriov").desired()
+
+
+def test_the_last_concern_leaves_no_folder(host, tmp_path):
+    stores = [Store(host, name) for name in ("sriov", "hugepages")]
+    for store in stores:
+        store.save_desired([])
+        store.save_record({"former": 0})
+    stores[0].forget()
+    assert stores[1].desired() == []
+    stores[1].forget()
+    assert not (tmp_path / "etc/fastpath").exists() and not (tmp_path / "var/lib/fastpath").exists()
