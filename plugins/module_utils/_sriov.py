@@ -285,8 +285,8 @@ def _use_problems(job: _Job) -> list[Problem]:
     pf, target = job.pf, job.target
     for vf in pf.vfs if job.renews else ():
         if vf.uses:
-            shape = f"would remove VF {vf.address} of {pf}, which is used by {', '.join(vf.uses)}: move its users away first"
-            problems.append(Problem(f"{job.variable}.num_vfs", target.numvfs, shape))
+            shape = f"would remove VF {vf.address} of {pf}, which is used by {', '.join(vf.uses)}"
+            problems.append(Problem(f"{job.variable}.num_vfs", target.numvfs, f"{shape}: move its users away first"))
     for want in target.vfs:
         have = job.vfs.get(want.index)
         if have and have.uses and _rebinds(have, want):

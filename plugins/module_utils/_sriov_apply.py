@@ -201,8 +201,10 @@ class SriovWork:
     def _find_own_driver(self, address: str, modalias: str) -> str:
         resolved = self.host.run(["modprobe", "--resolve-alias", modalias], MODPROBE_SECONDS)
         for module in resolved.out.split() if resolved.rc == 0 else ():
-            self.host.run(["modprobe", module], MODPROBE_SECONDS)
-            for name in self.host.listdir(f"/sys/module/{module.replace('-', '_')}/drivers"):
+            drivers = f"/sys/module/{module.replace('-', '_')}/drivers"
+            if not self.host.exists(drivers):
+                self.host.run(["modprobe", module], MODPROBE_SECONDS)
+            for name in self.host.listdir(drivers):
                 driver = name.partition(":")[2]
                 if name.startswith("pci:") and is_kernel_driver(driver):
                     return driver

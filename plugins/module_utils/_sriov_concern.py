@@ -50,14 +50,16 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         self.ssh_connection = ssh_connection
         self._ioctl = ioctl
         self._work = SriovWork(host)
+        self._performed = False
 
     def parse(self, spec: Any) -> _sriov.SriovDesired:
         return _sriov.parse_desired(spec)
 
     def discover(self) -> SriovState:
+        """Who uses what only matters before anything is done."""
         deadline = time.monotonic() + self.pf_wait_seconds
         while True:
-            state = read_sriov(self.host, self.store.record(), self.ssh_connection)
+            state = read_sriov(self.host, self.store.record(), self.ssh_connection, not self._performed)
             if time.monotonic() >= deadline or not self._missing(state):
                 return state
             time.sleep(POLL_SECONDS)
@@ -75,6 +77,7 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         return _sriov.record(current, plan)
 
     def perform(self, operation: Operation) -> None:
+        self._performed = True
         if operation.action == "release":
             kept = self.store.record()
             kept.get("pfs", {}).pop(operation.target, None)

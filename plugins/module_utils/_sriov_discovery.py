@@ -10,11 +10,12 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link
+from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links as read_links
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import NOTHING
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import PfState, SriovState, VfState
-from ansible_collections.nfv.fastpath.plugins.module_utils._uses import with_uses
+from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, with_uses
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import gather
 
 NOIOMMU_PARAMETER = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
@@ -22,12 +23,13 @@ DRIVERS = "/sys/bus/pci/drivers"
 MODPROBE_SECONDS = 60.0
 
 
-def read_sriov(host: Host, record: dict[str, Any], ssh_connection: str = "") -> SriovState:
-    """PFs with their VFs, everything else that a selector could hit, and who uses what."""
+def read_sriov(host: Host, record: dict[str, Any], ssh_connection: str = "", users: bool = True) -> SriovState:
+    """PFs with their VFs, everything else that a selector could hit, and, unless left out, who uses what."""
     devices = read_pci(host)
-    facts = gather(host, devices, ssh_connection)
+    facts = gather(host, devices, ssh_connection) if users else Facts(links=read_links(host))
     links = {link.name: link for link in facts.links}
-    by_address = {device.address: device for device in with_uses(devices, facts)}
+    known = with_uses(devices, facts) if users else devices
+    by_address = {device.address: device for device in known}
     states = [_pf(host, device, by_address, links) for device in by_address.values()]
     return SriovState(
         pfs=tuple(state for state in states if offers_vfs(state)),

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import default_route_netdevs, links
+from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links, links_and_default_routes
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, Handle, with_uses
@@ -39,9 +39,10 @@ def discover_pci(host: Host, ssh_connection: str = "") -> tuple[PciDevice, ...]:
 
 
 def gather(host: Host, devices: tuple[PciDevice, ...], ssh_connection: str = "") -> Facts:
+    interfaces, default_routes = links_and_default_routes(host)
     return Facts(
-        links=links(host),
-        default_routes=default_route_netdevs(host),
+        links=interfaces,
+        default_routes=default_routes,
         ssh_addresses=_ssh_addresses(host, ssh_connection),
         handles=_handles(host),
         vfio_devices=_addresses_by_name(host, "/sys/class/vfio-dev"),

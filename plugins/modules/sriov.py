@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # Copyright: nfv.fastpath contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: nfv.fastpath contributors
@@ -14,8 +13,8 @@ author:
   - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Takes all PFs and VFs of a node in one structure and does the least that brings them about.
-  - VFs are made while C(sriov_drivers_autoprobe) is off, so that no driver is bound only to be unbound again; afterwards
-    it is as it was.
+  - VFs are made while C(sriov_drivers_autoprobe) is off, so that no driver is bound only to be unbound again;
+    afterwards it is as it was.
   - What was there before the first change is remembered on the node, and O(state=absent) gives back exactly that. The
     same goes for a PF that is no longer listed.
   - VFs that somebody uses are never removed nor taken from their driver, whatever the consent. The module then fails
@@ -26,8 +25,8 @@ options:
   spec:
     description:
       - The PFs, a list of mappings with the keys C(pf), C(num_vfs), C(mtu), C(vfs) and C(in_use_ok).
-      - C(pf) says which one, by C(address), C(netdev), C(mac), C(vendor), C(device) and C(numa_node); all that are given
-        must match, and exactly one PF must. PCI and MAC addresses have to be quoted, since YAML reads some as numbers.
+      - C(pf) says which one, by C(address), C(netdev), C(mac), C(vendor), C(device) and C(numa_node); all that are
+        given must match, and exactly one PF must. PCI and MAC addresses have to be quoted, since YAML reads some as numbers.
       - C(num_vfs) is how many VFs it has; a PF with any is set up administratively.
       - C(mtu) is the MTU of the PF.
       - C(in_use_ok) is consent to change a PF through which the node itself talks. Its link may be lost for a moment.

@@ -198,9 +198,9 @@ class FakeNode(Host):
         words = list(argv)
         self.commands.append(words)
         if words[:5] == ["ip", "-j", "-d", "addr", "show"]:
-            return Completed(0, json.dumps(list(map(self._shown, self.links.values()))), "")
-        if words[:2] == ["ip", "-j"] and words[3:] == ["route", "show", "table", "all", "default"]:
-            return Completed(0, json.dumps(self.routes if words[2] == "-4" else []), "")
+            return Completed(0, json.dumps(self._all_shown()), "")
+        if words == ["ip", "-j", "-d", "-batch", "-"] and stdin == "addr show\nroute show table all default\n":
+            return Completed(0, json.dumps(self._all_shown()) + "\n" + json.dumps(self.routes) + "\n", "")
         if words[:4] == ["ip", "link", "set", "dev"]:
             return self._set_link(words[4], words[5:])
         if words[0] == "ip" and words[-2:] == ["-batch", "-"]:
@@ -210,6 +210,9 @@ class FakeNode(Host):
         if words == ["dmesg"]:
             return Completed(0, "", "")
         raise AssertionError(f"unexpected command {words}")
+
+    def _all_shown(self) -> list[dict[str, Any]]:
+        return [self._shown(link) for link in self.links.values()]
 
     def _shown(self, link: dict[str, Any]) -> dict[str, Any]:
         functions = [item for item in self.functions.values() if item.netdev == link["ifname"] and item.vfs]
