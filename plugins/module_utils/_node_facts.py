@@ -15,7 +15,6 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import boot_loader, node_facts
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_iommu import Iommu, discover_iommu
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 PROGRAM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -45,7 +44,6 @@ class NodeFacts:
     secure_boot: bool | None = None
     missing_tools: tuple[str, ...] = ()
     unsigned_drivers: tuple[str, ...] = ()
-    devices: tuple[PciDevice, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What a report shows."""
@@ -65,13 +63,13 @@ class NodeFacts:
         }
 
 
-def discover_node(host: Host, devices: tuple[PciDevice, ...] = (), node: str = "") -> NodeFacts:
-    """Everything in one pass over a few files. ``devices``: from the discovery of PCI."""
+def discover_node(host: Host) -> NodeFacts:
+    """Everything in one pass over a few files."""
     arguments = tuple((host.read_value("/proc/cmdline") or "").split())
     loader = boot_loader(host)
     kernel_args = node_facts(host)
     return NodeFacts(
-        node=node or platform.node(),
+        node=platform.node(),
         user_id=os.geteuid(),
         python=tuple(sys.version_info[:3]),
         os=_os_release(host),
@@ -86,7 +84,6 @@ def discover_node(host: Host, devices: tuple[PciDevice, ...] = (), node: str = "
         lockdown=_lockdown(host),
         secure_boot=_secure_boot(host),
         missing_tools=tuple(tool for tool in TOOLS if not has_program(host, tool)),
-        devices=devices,
     )
 
 

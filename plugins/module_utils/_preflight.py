@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_arguments import as_argument, matches_any
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
@@ -69,7 +69,7 @@ def _boot_loader_problem(facts: NodeFacts) -> Problem:
     )
 
 
-def _asks_for(wanted: Wanted, drivers: Iterable[str]) -> list[str]:
+def _asks_for(wanted: Wanted, drivers: Collection[str]) -> list[str]:
     """Where in the input one of these drivers is asked for."""
     return [f"{where}.driver" for where, _pf, group in wanted.groups() if group.driver in drivers]
 

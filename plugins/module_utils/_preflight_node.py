@@ -13,12 +13,12 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import Conc
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     OUT_OF_TREE,
     needs_reboot_first,
     preflight,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     Wanted,
     concern_specs,
@@ -30,17 +30,19 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
 def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) -> dict[str, Any]:
     """The module's result; Refused where there is any problem."""
     wanted, problems = parse_wanted(params)
-    facts = _with_drivers(host, discover_node(host, discover_pci(host)), wanted)
-    if not problems:
-        problems = _planners_problems(host, params, concerns, facts)
-    problems = [*unknown_variables(params["variables"], params["known_variables"]), *problems]
-    problems += preflight(facts, wanted, params["noiommu_ok"])
+    facts = _with_drivers(host, discover_node(host), wanted)
+    problems = [
+        *unknown_variables(params["variables"], params["known_variables"]),
+        *problems,
+        *_planners_problems(host, params, concerns, facts),
+        *preflight(facts, wanted, params["noiommu_ok"]),
+    ]
     if problems:
-        raise Refused(problems)
+        raise Refused(_each_once(problems))
     return {
         "changed": False,
         "node_facts": facts.summary(),
-        "devices": [asdict(device) for device in facts.devices if device.sriov_totalvfs or device.physfn],
+        "devices": [asdict(device) for device in read_pci(host) if device.sriov_totalvfs or device.physfn],
         "needs_reboot_first": needs_reboot_first(facts, wanted),
     }
 
@@ -69,3 +71,8 @@ def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns
         except FastpathError as error:
             found.append(Problem(f"fastpath_{name}", "as given", error.message))
     return found
+
+
+def _each_once(problems: list[Problem]) -> list[Problem]:
+    """A spec that two concerns read is refused by both. Values need not be hashable."""
+    return [problem for place, problem in enumerate(problems) if problem not in problems[:place]]

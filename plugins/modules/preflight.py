@@ -82,7 +82,7 @@ node_facts:
   type: dict
   sample: {kernel: 6.12.48+deb13-amd64, numa_nodes: [0, 1], boot_loader: grub}
 devices:
-  description: All PCI functions that are or can have VFs, as in M(nfv.fastpath.pci_info).
+  description: All PCI functions that are VFs or can have VFs, as in M(nfv.fastpath.pci_info) but without their users.
   returned: always
   type: list
   elements: dict

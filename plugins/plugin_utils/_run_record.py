@@ -13,7 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_
 
 SCHEMA = "nfv.fastpath/run/1"
 CONCERN_KEYS = ("changed", "operations", "reboot_required", "reboot_reason", "disruptive")
-REGISTERED = re.compile(r"__([a-z0-9_]+)_result")
+REGISTERED = re.compile(r"(?:__)?([a-z0-9][a-z0-9_]*)_result")
 _VERBS = {
     "plan": ("would change", "would reboot", "would disrupt"),
     "apply": ("changed", "rebooted", "disrupted"),
@@ -22,13 +22,13 @@ _VERBS = {
 
 
 def registered_results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What the roles registered as ``__<role>_result``, by role, where the module returned operations."""
+    """What the roles registered as ``<role>_result`` or ``__<role>_result``, by role, where it has operations."""
     found = {}
     for name in variables:
         match = REGISTERED.fullmatch(name)
         if match:
             result = variables[name]
-            if isinstance(result, Mapping) and "operations" in result:
+            if isinstance(result, Mapping) and "operations" in result and "reboot_reason" in result:
                 found[match.group(1)] = result
     return {layer: found[layer] for layer in sorted(found, key=layer_order)}
 
