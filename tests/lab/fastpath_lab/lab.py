@@ -28,6 +28,10 @@ from .topology import DEFAULT_PATH, Node, Topology, load
 CHECKOUT = Path(__file__).resolve().parents[3]
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,24}$")
 BOOT_TIMEOUT = 300.0
+# ssh from within the lab's network, wherever it is called from: Ansible takes it for the lab's nodes.
+_TRANSPORT = """#!/bin/sh
+{mark}='{owner}#ssh' exec nsenter --net=/run/netns/{netns} ssh -o ControlPath={run}/%h-%r "$@"
+"""
 
 
 def default_name(checkout: Path = CHECKOUT) -> str:
@@ -205,6 +209,9 @@ class Lab:
     def _write_inside_files(self) -> None:
         (self.run_dir / "owner").write_text(self.owner, encoding="utf-8")
         (self.state / "resolv.conf").write_text(f"nameserver {self.topology.network.name_server}\n", encoding="utf-8")
+        transport = self.state / "ssh"
+        transport.write_text(_TRANSPORT.format(netns=self.netns, mark=process.MARK, owner=self.owner, run=self.run_dir))
+        transport.chmod(0o755)
 
     def _bring(self, machine: Machine, boot: bool) -> None:
         loaded = False
@@ -266,7 +273,7 @@ class Lab:
         self._site = None
 
     def _processes(self) -> list[int]:
-        return [pid for name in ("uplink", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")]
+        return [pid for name in ("uplink", "ssh", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")]
 
     # -- nodes -----------------------------------------------------------------------
 
