@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import threading
 from collections.abc import Callable
 
@@ -200,7 +201,7 @@ class SriovWork:
 
     def _find_own_driver(self, address: str, modalias: str) -> str:
         resolved = self.host.run(["modprobe", "--resolve-alias", modalias], MODPROBE_SECONDS)
-        for module in resolved.out.split() if resolved.rc == 0 else ():
+        for module in resolved.out.split() if resolved.rc == 0 else self._built_in_modules(modalias):
             drivers = f"/sys/module/{module.replace('-', '_')}/drivers"
             if not self.host.exists(drivers):
                 self.host.run(["modprobe", module], MODPROBE_SECONDS)
@@ -212,6 +213,13 @@ class SriovWork:
             f"No kernel driver is installed for VF {address} ({modalias}). Install its module, or put the VF in a "
             "group with another driver, or with driver: null to leave it unbound."
         )
+
+    def _built_in_modules(self, modalias: str) -> list[str]:
+        """Modules in the kernel image that take the device: modprobe resolves no alias of theirs."""
+        release = self.host.read_value("/proc/sys/kernel/osrelease") or ""
+        facts = (self.host.read(f"/lib/modules/{release}/modules.builtin.modinfo") or "").split("\0")
+        pairs = [fact.split(".alias=", 1) for fact in facts if ".alias=pci:" in fact]
+        return [module for module, alias in pairs if fnmatch.fnmatchcase(modalias, alias)]
 
     def _vf_address(self, target: str) -> str:
         pf, _word, index = target.split(" ")
