@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
 import threading
 from collections.abc import Callable
 
@@ -42,12 +41,15 @@ NUMVFS_ERRORS = {
 }
 
 
+PROBE = "/sys/bus/pci/drivers_probe"
+
+
 class SriovWork:
     """The operations by name. Own drivers that were looked up are kept: VFs of a PF share theirs."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._own_drivers: dict[str, str] = {}
+        self._own_drivers: dict[str, str | None] = {}
 
     def perform(self, operation: Operation) -> None:
         known: dict[str, Callable[[Operation], None]] = {
@@ -153,10 +155,11 @@ class SriovWork:
         address = self._vf_address(operation.target)
         driver, override = operation.after["driver"], operation.after["driver_override"]
         before, before_override = self._driver(address), self._override(address)
-        if driver == KERNEL:
-            driver = self._own_driver(address)
         try:
-            self._bind(address, before, driver, override)
+            if driver == KERNEL and self._own_driver(address) is None:
+                self._let_the_kernel_choose(operation.target.split(" ")[0], address)
+            else:
+                self._bind(address, before, self._own_driver(address) if driver == KERNEL else driver, override)
         except FastpathError:
             self._bind_again(address, before, before_override)
             raise
@@ -192,16 +195,33 @@ class SriovWork:
         if self._override(address) != override:
             self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")
 
-    def _own_driver(self, address: str) -> str:
-        """The driver that the module database names for the device."""
+    def _let_the_kernel_choose(self, pf: str, address: str) -> None:
+        """For drivers in the kernel's image: the module database knows no ids of theirs."""
+        autoprobe = f"{DEVICES}/{pf}/sriov_drivers_autoprobe"
+        former = self.host.read_value(autoprobe)
+        self._bind(address, self._driver(address), None, None)
+        self.host.write_attribute(autoprobe, "1")
+        try:
+            self.host.write_attribute(PROBE, address)
+        finally:
+            self.host.write_attribute(autoprobe, former or "1")
+        if self._driver(address) is None:
+            modalias = self.host.read_value(f"{DEVICES}/{address}/modalias")
+            raise FastpathError(
+                f"No kernel driver is installed for VF {address} ({modalias}). Install its module, or put the VF in a "
+                "group with another driver, or with driver: null to leave it unbound."
+            )
+
+    def _own_driver(self, address: str) -> str | None:
+        """The driver that the module database names for the device; None where it knows none."""
         modalias = self.host.read_value(f"{DEVICES}/{address}/modalias") or ""
         if modalias not in self._own_drivers:
-            self._own_drivers[modalias] = self._find_own_driver(address, modalias)
+            self._own_drivers[modalias] = self._find_own_driver(modalias)
         return self._own_drivers[modalias]
 
-    def _find_own_driver(self, address: str, modalias: str) -> str:
+    def _find_own_driver(self, modalias: str) -> str | None:
         resolved = self.host.run(["modprobe", "--resolve-alias", modalias], MODPROBE_SECONDS)
-        for module in resolved.out.split() if resolved.rc == 0 else self._built_in_modules(modalias):
+        for module in resolved.out.split() if resolved.rc == 0 else ():
             drivers = f"/sys/module/{module.replace('-', '_')}/drivers"
             if not self.host.exists(drivers):
                 self.host.run(["modprobe", module], MODPROBE_SECONDS)
@@ -209,17 +229,7 @@ class SriovWork:
                 driver = name.partition(":")[2]
                 if name.startswith("pci:") and is_kernel_driver(driver):
                     return driver
-        raise FastpathError(
-            f"No kernel driver is installed for VF {address} ({modalias}). Install its module, or put the VF in a "
-            "group with another driver, or with driver: null to leave it unbound."
-        )
-
-    def _built_in_modules(self, modalias: str) -> list[str]:
-        """Modules in the kernel image that take the device: modprobe resolves no alias of theirs."""
-        release = self.host.read_value("/proc/sys/kernel/osrelease") or ""
-        facts = (self.host.read(f"/lib/modules/{release}/modules.builtin.modinfo") or "").split("\0")
-        pairs = [fact.split(".alias=", 1) for fact in facts if ".alias=pci:" in fact]
-        return [module for module, alias in pairs if fnmatch.fnmatchcase(modalias, alias)]
+        return None
 
     def _vf_address(self, target: str) -> str:
         pf, _word, index = target.split(" ")
