@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def labs():
     yield make
     for lab in made.values():
         lab.down()
+        shutil.rmtree(lab.state)
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +39,4 @@ def shared():
     lab.up()
     yield lab
     lab.down()
+    shutil.rmtree(lab.state)

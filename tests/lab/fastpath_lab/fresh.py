@@ -90,8 +90,8 @@ def state(cache: Cache, machine: Machine) -> Path:
             try:
                 template.create_disk()
                 template.start()
-                template.wait_ssh(300)
-                template.settle()
+                template.wait_ssh(600)
+                template.settle(600)
                 _warm(template)
             except BaseException:
                 template.kill()

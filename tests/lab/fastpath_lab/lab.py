@@ -10,9 +10,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
@@ -27,7 +25,8 @@ from .topology import DEFAULT_PATH, Node, Topology, load
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,24}$")
-BOOT_TIMEOUT = 300.0
+BOOT_TIMEOUT = 600.0  # a boot takes 30 s alone, minutes on a machine that others use
+UNUSED_SECONDS = 14 * 86400.0
 # ssh from within the lab's network, wherever it is called from: Ansible takes it for the lab's nodes.
 _TRANSPORT = """#!/bin/sh
 {mark}='{owner}#ssh' exec nsenter --net=/run/netns/{netns} ssh -o ControlPath={run}/%h-%r "$@"
@@ -53,6 +52,25 @@ class Lab:
         self.owner = f"{name}@{state}"
         self.run_dir = Path("/run/fastpath") / name
         self._site: Site | None = None
+        self._lock_depth = 0
+
+    @property
+    def home(self) -> Path:
+        """The folder of the checkout's own lab, which holds those of the others."""
+        return self.state.parent.parent if self.state.parent.name == "labs" else self.state
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lab for one command; a command may use another one."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            if not self._lock_depth:
+                stack.enter_context(locked(self.state / "lock", "waiting for another command on this lab"))
+            self._lock_depth += 1
+            try:
+                yield
+            finally:
+                self._lock_depth -= 1
 
     @classmethod
     def open(cls, name: str | None = None, topology: Path = DEFAULT_PATH, cache: Cache | None = None) -> Lab:
@@ -154,12 +172,11 @@ class Lab:
         interrupted, what this call started is taken down again.
         """
         nodes = self.topology.select(list(names))
-        self.state.mkdir(parents=True, exist_ok=True)
-        with locked(self.state / "lock", "waiting for another command on this lab"):
+        with self._locked():
             created = not self.is_up()
             started: list[Machine] = []
             try:
-                with _interruptible():
+                with process.interruptible():
                     self._up(nodes, boot, created, started)
             except BaseException:
                 say("cleaning up")
@@ -177,6 +194,7 @@ class Lab:
         site = self.build()
         if created:
             self._create(site)
+            self.cache.prune({site.qemu, site.base}, UNUSED_SECONDS)
         self._ensure_uplink()
         machines = [self.machine(node.name) for node in nodes]
         for machine in machines:
@@ -190,9 +208,13 @@ class Lab:
         for folder in (self.state / "nodes", site.console, self.run_dir):
             folder.mkdir(parents=True, exist_ok=True)
         keys = build_disk.key(self.cache)
-        for source, target in (("id", "key"), ("id.pub", "key.pub")):
-            shutil.copy(keys / source, self.state / target)
-        os.chmod(self.state / "key", 0o600)
+        # The inventory names the key of the checkout, whatever the lab's name is.
+        for folder in {self.state, self.home}:
+            for source, target in (("id", "key"), ("id.pub", "key.pub")):
+                partial = folder / f".{target}.{os.getpid()}"
+                shutil.copy(keys / source, partial)
+                os.chmod(partial, 0o600)
+                os.replace(partial, folder / target)
         network.create(self.netns, self.topology.network)
         self._write_inside_files()
         values = {"qemu": str(site.qemu), "base": str(site.base), "accel": site.accel}
@@ -247,8 +269,7 @@ class Lab:
 
     def down(self) -> None:
         """Remove the lab: processes, namespace, disks. The consoles and reports stay."""
-        self.state.mkdir(parents=True, exist_ok=True)
-        with locked(self.state / "lock", "waiting for another command on this lab"):
+        with self._locked():
             self._down()
 
     def _check_owner(self) -> None:
@@ -279,47 +300,52 @@ class Lab:
 
     def kill(self, name: str) -> None:
         """Cut a node's power."""
-        self.machine(name).kill()
-        self._forget_connections([name])
+        with self._locked():
+            self.machine(name).kill()
+            self._forget_connections([name])
 
     def start(self, name: str) -> None:
         """Boot a node from its own disk and wait for ssh."""
-        machine = self.machine(name)
-        if not machine.running():
-            if not machine.disk.exists():
-                machine.create_disk()
-            machine.start()
-        machine.wait_ssh(BOOT_TIMEOUT)
-        machine.ready = True
+        with self._locked():
+            machine = self.machine(name)
+            if not machine.running():
+                if not machine.disk.exists():
+                    machine.create_disk()
+                machine.start()
+            machine.wait_ssh(BOOT_TIMEOUT)
+            machine.ready = True
 
     def reset(self, name: str) -> None:
         """Cut a node's power and boot the same disk again."""
-        self.kill(name)
-        self.start(name)
+        with self._locked():
+            self.kill(name)
+            self.start(name)
 
     def snapshot(self, snapshot: str, names: Sequence[str] = ()) -> None:
         """Save the state of nodes under a name."""
         if snapshot == fresh.STATE or not _NAME.match(snapshot):
             raise LabError(f"{snapshot!r} is no name for a snapshot")
-        self._parallel(lambda machine: machine.save(snapshot), self.machines(names))
+        with self._locked():
+            self._parallel(lambda machine: machine.save(snapshot), self.machines(names))
 
     def restore(self, names: Sequence[str] = (), snapshot: str | None = None) -> None:
         """Bring nodes back to the fresh state, or to a saved one, and wait for ssh."""
-        machines = self.machines(names)
-        for machine in machines:
-            machine.kill()
-        self._forget_connections([machine.node.name for machine in machines])
+        with self._locked(), process.interruptible():
+            machines = self.machines(names)
+            for machine in machines:
+                machine.kill()
+            self._forget_connections([machine.node.name for machine in machines])
 
-        def bring(machine: Machine) -> None:
-            if snapshot:
-                machine.start(load=snapshot)
-            else:
-                fresh.restore(self.cache, machine)
-            machine.wait_ssh(BOOT_TIMEOUT, set_clock=True)
-            machine.ready = True
+            def bring(machine: Machine) -> None:
+                if snapshot:
+                    machine.start(load=snapshot)
+                else:
+                    fresh.restore(self.cache, machine)
+                machine.wait_ssh(BOOT_TIMEOUT, set_clock=True)
+                machine.ready = True
 
-        with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
-            self._parallel(bring, machines)
+            with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
+                self._parallel(bring, machines)
 
     def _forget_connections(self, names: Sequence[str]) -> None:
         """End the shared ssh connections to nodes whose other side is gone."""
@@ -369,21 +395,3 @@ class Lab:
         from . import inside
 
         return inside.command(self.netns, self.state / "resolv.conf", argv)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that clean-up runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
