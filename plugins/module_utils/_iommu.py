@@ -26,17 +26,27 @@ _PASSTHROUGH = {
     ARM: (Argument("iommu.passthrough", "1"),),
 }
 _OFF = {INTEL: (Argument("intel_iommu", "off"),), AMD: (Argument("amd_iommu", "off"),)}
+ACPI_TABLES = {"DMAR": INTEL, "IVRS": AMD, "IORT": ARM}
 _FIRMWARE = {INTEL: "VT-d", AMD: "AMD-Vi (IOMMU)", ARM: "the SMMU"}
 
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What the node is. ``cpu_vendor`` empty: none of those known. ``cpus``: all that can exist."""
+    """What the node is. ``cpu_vendor`` empty: none of those known. ``cpus``: all that can exist.
+
+    ``iommu_vendor``: whose IOMMU the firmware announces. A virtual machine may have Intel's beside an AMD CPU.
+    """
 
     cpu_vendor: str = ""
     iommu_groups: int = 0
     cpus: tuple[int, ...] = ()
     memory_encryption: bool = False
+    iommu_vendor: str = ""
+
+    @property
+    def vendor(self) -> str:
+        """Whose boot arguments the IOMMU heeds."""
+        return self.iommu_vendor or self.cpu_vendor
 
 
 def cpu_vendor(cpuinfo: str) -> str:
@@ -55,8 +65,8 @@ def iommu_arguments(mode: str | None, node: NodeFacts, ours: Sequence[Argument])
     if mode is None:
         return ()
     if mode == "passthrough":
-        return _PASSTHROUGH.get(node.cpu_vendor, ())
-    arguments = _ON.get(node.cpu_vendor, ()) if mode == "on" else _OFF.get(node.cpu_vendor, ())
+        return _PASSTHROUGH.get(node.vendor, ())
+    arguments = _ON.get(node.vendor, ()) if mode == "on" else _OFF.get(node.vendor, ())
     as_wished_already = (node.iommu_groups > 0) == (mode == "on")
     through_ours = any(own.same(argument) for own in ours for argument in arguments)
     return () if as_wished_already and not through_ours else arguments
@@ -77,11 +87,11 @@ def isolation_arguments(cpus: tuple[int, ...]) -> tuple[Argument, ...]:
 def node_problems(spec: KernelArgsSpec, node: NodeFacts, variable: str) -> list[Problem]:
     """What this node cannot do of a spec that is right in itself."""
     problems = []
-    if spec.iommu is not None and not node.cpu_vendor:
+    if spec.iommu is not None and not node.vendor:
         problems.append(
             Problem(f"{variable}.iommu", spec.iommu, "the CPU is none of Intel, AMD, ARM; name the argument in extra.")
         )
-    if spec.iommu == "off" and node.cpu_vendor == ARM and node.iommu_groups:
+    if spec.iommu == "off" and node.vendor == ARM and node.iommu_groups:
         problems.append(
             Problem(f"{variable}.iommu", "off", "an ARM SMMU is switched off in firmware, not by an argument.")
         )
@@ -104,12 +114,12 @@ def node_problems(spec: KernelArgsSpec, node: NodeFacts, variable: str) -> list[
 
 def node_warnings(spec: KernelArgsSpec, node: NodeFacts) -> tuple[str, ...]:
     warnings = []
-    if spec.iommu in ("on", "passthrough") and node.cpu_vendor in (AMD, ARM) and not node.iommu_groups:
+    if spec.iommu in ("on", "passthrough") and node.vendor in (AMD, ARM) and not node.iommu_groups:
         warnings.append(
-            f"The kernel found no IOMMU, and this CPU needs no argument for it: enable {_FIRMWARE[node.cpu_vendor]} in "
+            f"The kernel found no IOMMU, and this CPU needs no argument for it: enable {_FIRMWARE[node.vendor]} in "
             "the firmware's setup."
         )
-    if spec.iommu == "passthrough" and node.cpu_vendor == AMD and node.memory_encryption:
+    if spec.iommu == "passthrough" and node.vendor == AMD and node.memory_encryption:
         warnings.append("iommu=pt switches SEV-SNP off on this node (/sys/module/kvm_amd/parameters/sev_snp is on).")
     if 0 in spec.isolated_cpus:
         warnings.append("isolated_cpus has CPU 0, which kernels usually keep for timekeeping and take out again.")
@@ -118,5 +128,5 @@ def node_warnings(spec: KernelArgsSpec, node: NodeFacts) -> tuple[str, ...]:
 
 def firmware_hint(node: NodeFacts) -> str:
     """What to do where the arguments are live and there is still no IOMMU."""
-    what = _FIRMWARE.get(node.cpu_vendor, "the IOMMU")
+    what = _FIRMWARE.get(node.vendor, "the IOMMU")
     return f"Enable {what} in the firmware's setup (in a virtual machine: add a virtual IOMMU)."

@@ -26,7 +26,12 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._grubby import Grubby
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import promoted_sizes
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import parse_hugepages
-from ansible_collections.nfv.fastpath.plugins.module_utils._iommu import NodeFacts, cpu_vendor, firmware_hint
+from ansible_collections.nfv.fastpath.plugins.module_utils._iommu import (
+    ACPI_TABLES,
+    NodeFacts,
+    cpu_vendor,
+    firmware_hint,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_plan import (
     NO_LOADER,
     REMEMBER,
@@ -47,6 +52,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 
 LAYER = "kernel_args"
 GROUPS = "/sys/kernel/iommu_groups"
+ACPI = "/sys/firmware/acpi/tables"
 # VFIO makes groups of this name for devices that have no IOMMU.
 NO_IOMMU_GROUP = "vfio-noiommu"
 PROGRAM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin")
@@ -71,6 +77,7 @@ def node_facts(host: Host) -> NodeFacts:
         cpu_vendor=cpu_vendor(host.read("/proc/cpuinfo") or ""),
         iommu_groups=len(groups),
         cpus=parse_cpu_list(host.read_value("/sys/devices/system/cpu/present") or "") or (),
+        iommu_vendor=next((vendor for table, vendor in ACPI_TABLES.items() if host.exists(f"{ACPI}/{table}")), ""),
         memory_encryption=host.read_value("/sys/module/kvm_amd/parameters/sev_snp") in ("Y", "1"),
     )
 

@@ -28,7 +28,7 @@ options:
       - The boot arguments, a mapping. All keys are optional; one that is no longer given is taken back.
       - C(iommu) is V(on), V(passthrough), V(off) or V(null). V(on) asks for nothing where the kernel has switched its
         IOMMU on by itself.
-      - C(isolated_cpus) is a list of CPUs such as V(2-5\,8). It sets C(isolcpus), C(nohz_full) and C(rcu_nocbs).
+      - C(isolated_cpus) is a list of CPUs such as V(2-5,8). It sets C(isolcpus), C(nohz_full) and C(rcu_nocbs).
       - C(extra) is a mapping from name to value, to V(null) for a bare name, or to a list for a name that is given
         repeatedly.
       - C(remove) is a list of names, or of C(name=value), that the node's own configuration has and that shall go.

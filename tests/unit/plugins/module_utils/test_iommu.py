@@ -66,6 +66,13 @@ def test_amd_iommu_on_is_never_written():
             assert "amd_iommu=on" not in line
 
 
+def test_the_iommu_that_is_there_counts_more_than_the_cpu():
+    node = NodeFacts(cpu_vendor="amd", iommu_vendor="intel")
+    assert as_line(iommu_arguments("passthrough", node, ())) == "intel_iommu=on iommu=pt"
+    assert node_warnings(KernelArgsSpec("on"), node) == ()
+    assert "VT-d" in firmware_hint(node)
+
+
 def test_isolation():
     expected = "isolcpus=managed_irq,domain,2-5,8 nohz_full=2-5,8 rcu_nocbs=2-5,8"
     assert as_line(isolation_arguments((2, 3, 4, 5, 8))) == expected

@@ -249,6 +249,14 @@ def test_amd(tmp_path):
     assert any("AMD-Vi" in warning for warning in plan.warnings)
 
 
+def test_an_intel_iommu_beside_an_amd_cpu(tmp_path):
+    node = GrubNode(tmp_path, cpuinfo=AMD)
+    node.put("sys/firmware/acpi/tables/DMAR", "")
+    plan = node.apply(PASSTHROUGH)
+    assert node.boot_lines()[0] == "root=UUID=1234 ro intel_iommu=on iommu=pt quiet"
+    assert plan.warnings == ()
+
+
 def test_all_that_is_wrong_with_a_request_is_said_at_once(node):
     with pytest.raises(Refused) as error:
         node.apply({"iomu": "on", "isolated_cpus": "x"}, [{"size": "3M", "count": 1}])
