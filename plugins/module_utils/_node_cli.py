@@ -40,6 +40,18 @@ def _hugepages_whole(host: Host) -> Concern[Any, Any]:
     return HugepagesConcern(host)
 
 
+def _sriov(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
+
+    return SriovConcern(host)
+
+
+def _kernel_args(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
+
+    return KernelArgsConcern(host)
+
+
 def _boot_engine(host: Host) -> Concern[Any, Any]:
     from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
 
@@ -56,6 +68,9 @@ class Entry:
 
 CONCERNS: dict[str, Entry] = {
     "hugepages": Entry(_hugepages_whole, _hugepages),
+    "sriov": Entry(_sriov, _sriov),
+    # A boot neither edits boot files nor asks for another boot.
+    "kernel_args": Entry(_kernel_args),
     "boot_engine": Entry(_boot_engine),
 }
 """In the order in which they are brought back."""
