@@ -224,7 +224,7 @@ def _discover(host: Host, options: argparse.Namespace, out: TextIO) -> int:
 
 def plain(value: Any) -> Any:
     """Any state as JSON values; a key of several parts becomes ``part/part``."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
@@ -234,7 +234,10 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    return value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    # What only behaves, such as the rules of a boot loader, has nothing to show but what it is.
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def _key(key: Any) -> str:
