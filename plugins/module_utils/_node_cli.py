@@ -160,8 +160,10 @@ def _bring_back(host: Host, name: str, patience: float, out: TextIO) -> bool:
             return True
         _announce(concern, status["operations"], out)
         plan = _patiently(concern, Request(spec=spec, persist=False), patience, out)
-        status["plan"] = plan.result()
-        status["ok"] = True
+        status.update(plan=plan.result(), ok=True)
+        for notice in (*plan.warnings, plan.reboot_reason):
+            if notice:
+                _say(out, f"{name}: {notice}")
     except FastpathError as error:
         status.update(error=error.message, details=error.details)
     except OSError as error:
