@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-# Not used here, but it is the root of all that goes into the engine's file.
-from ansible_collections.nfv.fastpath.plugins.module_utils import (
-    _node_cli,  # pylint: disable=unused-import # noqa: F401
-    _zipapp,
-)
+from ansible_collections.nfv.fastpath.plugins.module_utils import _zipapp
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine_units import UNITS, wants_path
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+
+# This import also makes Ansible send along all that is packed into the engine's file.
+from ansible_collections.nfv.fastpath.plugins.module_utils._node_cli import STATUS_FOLDER
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import boot_id
 from ansible_collections.nfv.fastpath.plugins.module_utils._store import DESIRED_FOLDER
@@ -29,7 +28,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._store import DESIRED
 ENGINE_PATH = "/usr/libexec/fastpath/fastpath-node"
 UNIT_FOLDER = "/etc/systemd/system"
 DEFAULT_INTERPRETER = "/usr/bin/python3"
-STATUS_FOLDER = "/run/fastpath"
 
 
 @dataclass(frozen=True)

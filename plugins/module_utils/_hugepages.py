@@ -21,6 +21,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, O
 
 BOOT = "boot"
 RUNTIME = "runtime"
+# Not a recommendation: with less than this a node can no longer be logged in to, and not be helped from afar.
+SPARED_KB = 256 * 1024
 
 Place = tuple[int, Optional[int]]
 """Size in kB and NUMA node; None for the node is the whole machine."""
@@ -52,6 +54,7 @@ class Pages:
 class HugepagesState:
     """What a node has. ``memory_kb`` by NUMA node, None: the whole machine.
 
+    ``available_kb``: what could be taken now without swapping; None where the kernel does not say.
     ``bootable_kb``: sizes that the processor can do, whether or not the kernel offers them in this boot.
     ``boot_counts``: what this boot's command line asked for. ``record``: see ``HugepagesConcern.record``.
     """
@@ -59,6 +62,7 @@ class HugepagesState:
     pages: Mapping[Place, Pages]
     memory_kb: Mapping[int | None, int]
     default_kb: int
+    available_kb: int | None = None
     bootable_kb: frozenset[int] = frozenset()
     boot_counts: Mapping[Place, int] = field(default_factory=dict)
     boot_default_kb: int | None = None
@@ -135,6 +139,9 @@ def plan(current: HugepagesState, pools: Sequence[Pool]) -> Plan:
         waits.extend(wait)
     pages = [step for step in steps if step is not None]
     pages.sort(key=lambda step: (step.after > step.before, _size_of(step)))
+    problems = _available_problems(current, pages)
+    if problems:
+        raise Refused(problems)
     mounts = plan_mounts(current.mounts, pools, current.offered_kb, current.record.get("mounts", ()))
     operations = tuple(pages) + mounts + tuple(_forgotten(current, pools))
     return Plan(
@@ -222,12 +229,27 @@ def _memory_problems(current: HugepagesState, pools: Sequence[Pool]) -> list[Pro
             asked[None] = asked.get(None, 0) + size_kb * count
     for node, asked_kb in sorted(asked.items(), key=str):
         has_kb = current.memory_kb.get(node, 0)
-        if asked_kb > has_kb and not (node is None and problems):
+        spared_kb = SPARED_KB if node is None else 0
+        if asked_kb > has_kb - spared_kb and not (node is None and problems):
             where = "the machine" if node is None else f"NUMA node {node}"
-            message = f"is more than {where} has: {asked_kb // 1024} MiB of pages in {has_kb // 1024} MiB of memory."
+            message = f"is more than {where} has: {asked_kb // 1024} MiB of pages in {has_kb // 1024} MiB of memory"
+            message += f", of which {spared_kb // 1024} MiB stay for everything else." if spared_kb else "."
             shown = [f"{pool.count} x {size_name(pool.size_kb)}" for pool in pools if pool.numa_node in (node, None)]
             problems.append(Problem("fastpath_hugepages", ", ".join(shown) or asked_kb, message))
     return problems
+
+
+def _available_problems(current: HugepagesState, steps: Sequence[Operation]) -> list[Problem]:
+    """What is to be taken at once must be there at once: trying would starve all that runs on the node."""
+    taken_kb = sum((step.after - step.before) * target_place(step.target)[0] for step in steps)
+    if current.available_kb is None or taken_kb <= 0 or taken_kb <= current.available_kb - SPARED_KB:
+        return []
+    shown = ", ".join(f"{step.after - step.before:+d} x {step.target}" for step in steps)
+    message = (
+        f"takes {taken_kb // 1024} MiB at once, but only {current.available_kb // 1024} MiB are available, of which "
+        f"{SPARED_KB // 1024} MiB stay for everything else: ask for fewer pages, or reserve them with at: boot."
+    )
+    return [Problem("fastpath_hugepages", shown, message)]
 
 
 def _staying(current: HugepagesState, pools: Sequence[Pool]) -> Iterator[tuple[Place, int]]:

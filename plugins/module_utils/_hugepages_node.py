@@ -55,7 +55,8 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
 
     def discover(self) -> HugepagesState:
         host = self.host
-        default_kb = _hugepages_sysfs.meminfo(host, None).get("Hugepagesize", 0)
+        meminfo = _hugepages_sysfs.meminfo(host, None)
+        default_kb = meminfo.get("Hugepagesize", 0)
         boot_default_kb, boot_counts = _hugepages_sysfs.boot_request(host.read("/proc/cmdline") or "", default_kb)
         record = self.store.record()
         if self.booting:
@@ -64,6 +65,7 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
             pages=_hugepages_sysfs.all_pages(host),
             memory_kb=_hugepages_sysfs.memory(host),
             default_kb=default_kb,
+            available_kb=meminfo.get("MemAvailable"),
             bootable_kb=_hugepages_sysfs.bootable_sizes(host),
             boot_counts=boot_counts,
             boot_default_kb=boot_default_kb,

@@ -40,6 +40,18 @@ def _hugepages_whole(host: Host) -> Concern[Any, Any]:
     return HugepagesConcern(host)
 
 
+def _sriov(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
+
+    return SriovConcern(host)
+
+
+def _kernel_args(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
+
+    return KernelArgsConcern(host)
+
+
 def _boot_engine(host: Host) -> Concern[Any, Any]:
     from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
 
@@ -56,6 +68,9 @@ class Entry:
 
 CONCERNS: dict[str, Entry] = {
     "hugepages": Entry(_hugepages_whole, _hugepages),
+    "sriov": Entry(_sriov, _sriov),
+    # A boot neither edits boot files nor asks for another boot.
+    "kernel_args": Entry(_kernel_args),
     "boot_engine": Entry(_boot_engine),
 }
 """In the order in which they are brought back."""
@@ -145,8 +160,10 @@ def _bring_back(host: Host, name: str, patience: float, out: TextIO) -> bool:
             return True
         _announce(concern, status["operations"], out)
         plan = _patiently(concern, Request(spec=spec, persist=False), patience, out)
-        status["plan"] = plan.result()
-        status["ok"] = True
+        status.update(plan=plan.result(), ok=True)
+        for notice in (*plan.warnings, plan.reboot_reason):
+            if notice:
+                _say(out, f"{name}: {notice}")
     except FastpathError as error:
         status.update(error=error.message, details=error.details)
     except OSError as error:
@@ -209,7 +226,7 @@ def _discover(host: Host, options: argparse.Namespace, out: TextIO) -> int:
 
 def plain(value: Any) -> Any:
     """Any state as JSON values; a key of several parts becomes ``part/part``."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
@@ -219,7 +236,10 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    return value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    # What only behaves, such as the rules of a boot loader, has nothing to show but what it is.
+    return getattr(value, "__name__", type(value).__name__)
 
 
 def _key(key: Any) -> str:

@@ -67,7 +67,11 @@ class HugepagesNode(Host):
         for size in self.sizes:
             self._counters(f"sys/kernel/mm/hugepages/hugepages-{size}kB", 0, 0, 0)
             self._put(f"sys/kernel/mm/hugepages/hugepages-{size}kB/resv_hugepages", "0\n")
-        self._put("proc/meminfo", f"MemTotal: {total} kB\nMemFree: {total // 2} kB\nHugepagesize:       2048 kB\n")
+        self._put(
+            "proc/meminfo",
+            f"MemTotal: {total} kB\nMemFree: {total // 2} kB\nMemAvailable: {total - 307200} kB\n"
+            "Hugepagesize:       2048 kB\n",
+        )
         self._put("proc/cpuinfo", "processor: 0\nflags\t\t: fpu vme de pse tsc pdpe1gb lm\n")
         self._put("proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/vda2 ro quiet\n")
         self._put("proc/self/mounts", self.former_mounts)

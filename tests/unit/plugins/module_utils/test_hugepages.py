@@ -139,6 +139,16 @@ def test_default_size_waits_for_one_boot_only():
     assert plan(state(default_kb=G1), [pool]).reboot_reason == ""
 
 
+def test_what_is_taken_at_once_must_be_available():
+    current = state({(M2, 1): 512}, available_kb=1 << 20)
+    assert plan(current, [Pool(M2, 384, 0)]).changed
+    with pytest.raises(Refused, match=r"\+385 x 2M on NUMA node 0.*takes 770 MiB at once, but only 1024 MiB"):
+        plan(current, [Pool(M2, 385, 0)])
+    assert plan(current, [Pool(M2, 800, 0), Pool(M2, 0, 1)]).changed
+    assert plan(replace(current, available_kb=0), [Pool(M2, 5, 1)]).changed
+    assert plan(replace(current, available_kb=0), [Pool(G1, 1, 0)]).reboot_reason
+
+
 def test_teardown_without_a_record_is_empty():
     assert plan_teardown(state({(M2, 0): 7})).operations == ()
 

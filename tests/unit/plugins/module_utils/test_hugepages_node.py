@@ -198,6 +198,8 @@ def test_a_run_after_a_shortfall_goes_on(node):
         ({"size": "2M", "count": 1, "numa_node": 2}, "is no NUMA node with memory of this machine; there are: 0, 1"),
         ({**SMALL, "count": 1025}, "is more than NUMA node 0 has: 2050 MiB of pages in 2048 MiB"),
         ({"size": "2M", "count": 2049}, "is more than the machine has: 4098 MiB of pages in 4096 MiB"),
+        ({"size": "2M", "count": 1921}, "3842 MiB of pages in 4096 MiB of memory, of which 256 MiB stay for"),
+        ({"size": "2M", "count": 1900}, "takes 3800 MiB at once, but only 3796 MiB are available, of which 256 MiB"),
         ({**GIGANTIC, "count": 3}, "is more than NUMA node 1 has"),
         ({**SMALL, "mount": "/proc"}, "is a mount of proc already"),
         ({**GIGANTIC, "mount": "/dev/hugepages"}, "is a mount of hugetlbfs of 2M already"),

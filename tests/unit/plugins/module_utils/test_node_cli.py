@@ -235,11 +235,12 @@ class Thing:
 
 
 def test_any_state_becomes_json():
-    state = {(2048, None): Thing(frozenset({3, 1}), (b"abc", 1.5)), None: [True, None], 7: "x"}
+    state = {(2048, None): Thing(frozenset({3, 1}), (b"abc", 1.5)), None: [True, None], 7: "x", "do": [len, Thing]}
     assert _node_cli.plain(state) == {
         "2048/all": {"sizes": [1, 3], "parts": ["3 bytes", 1.5]},
         "all": [True, None],
         "7": "x",
+        "do": ["len", "Thing"],
     }
 
 

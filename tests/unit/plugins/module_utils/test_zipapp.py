@@ -137,6 +137,15 @@ def test_discover_and_verify(engine):
     assert passed.returncode == 0 and json.loads(passed.stdout)[0]["ok"] is True
 
 
+def test_every_concern_can_be_looked_at(engine):
+    node, run = engine
+    looked = run("discover")
+    assert (looked.returncode, looked.stderr) == (0, "")
+    assert set(json.loads(looked.stdout)) == {"hugepages", "sriov", "kernel_args", "boot_engine"}
+    want(node, "sriov", {"pfs": [], "noiommu_ok": False})
+    assert "sriov: ok, 0 operations" in run("apply", "--wait", "1", "sriov").stdout
+
+
 def test_help_needs_nothing(engine):
     _node, run = engine
     told = run("--help")
