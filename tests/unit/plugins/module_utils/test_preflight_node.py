@@ -11,13 +11,13 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 
 FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
 
 
-def planner(error=None, specs=None):
+def planner(error=None, specs=None, steps=()):
     class Some(Concern):
         name = "some"
 
@@ -32,7 +32,7 @@ def planner(error=None, specs=None):
         def plan(self, current, desired):
             if error:
                 raise error
-            return Plan()
+            return Plan(operations=tuple(steps))
 
     return Some
 
@@ -57,7 +57,7 @@ def run(host, hugepages=None, kernel_args=None, sriov=None, **params):
         "sriov": sriov or planner(),
     }
     spec = {"hugepages": [], "kernel_args": {}, "sriov": []}
-    base = {"variables": [], "known_variables": [], "noiommu_ok": False}
+    base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
     return preflight_node(host, {**spec, **base, **params}, concerns)
 
 
@@ -131,5 +131,14 @@ def test_a_module_from_outside_is_asked_for_its_signature(host):
     params = {"hugepages": [], "kernel_args": {}, "sriov": sriov_spec, "variables": [], "known_variables": []}
     concerns = {name: planner() for name in ("hugepages", "kernel_args", "sriov")}
     with pytest.raises(Refused, match="unsigned"):
-        preflight_node(Host(host.root, run=modinfo), {**params, "noiommu_ok": False}, concerns)
+        preflight_node(Host(host.root, run=modinfo), {**params, "noiommu_ok": False, "disruption_ok": False}, concerns)
     assert calls == [["modinfo", "-F", "signer", "igb_uio"]]
+
+
+def test_disruption_without_consent_is_refused_before_anything_else_happens(host):
+    step = Operation("set_numvfs", "0000:81:00.0", 2, 7, disruptive=True, reason="VF 1 is in a pod")
+    vfs = planner(steps=[step, Operation("probe", "x")])
+    with pytest.raises(Refused, match="set_numvfs 0000:81:00.0 would disrupt running users .VF 1 is in a pod"):
+        run(host, sriov=vfs)
+    assert variables(host, sriov=vfs) == ["fastpath_disruption_ok"]
+    assert run(host, sriov=vfs, disruption_ok=True)["changed"] is False
