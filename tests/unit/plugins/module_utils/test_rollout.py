@@ -15,7 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import REASONS_PATH, note, reasons
 from ansible_collections.nfv.fastpath.plugins.module_utils._rollout import Decision, decide, settle
 from ansible_collections.nfv.fastpath.plugins.module_utils._rollout_node import decide_node
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 REASONS = some.dictionaries(some.sampled_from(["hugepages", "kernel_args", "sriov"]), some.text(max_size=3))
@@ -44,6 +44,7 @@ def test_decision(on_disk, results, ok, expected):
     assert decide(on_disk, results, ok) == expected
 
 
+@settings(deadline=None)
 @given(REASONS, some.booleans())
 def test_check_mode_decides_as_the_run_does(found, ok):
     """In check mode reasons come with the results alone; in a run they are on the disk as well."""
@@ -52,6 +53,7 @@ def test_check_mode_decides_as_the_run_does(found, ok):
     assert decide({}, results, ok) == decide(on_disk, results, ok) == decide(on_disk, {}, ok)
 
 
+@settings(deadline=None)
 @given(REASONS, REASONS, some.booleans())
 def test_no_reboot_without_consent_or_reason(on_disk, newer, ok):
     results = {concern: {"reboot_reason": reason} for concern, reason in newer.items()}

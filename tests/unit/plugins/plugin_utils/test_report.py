@@ -59,7 +59,7 @@ def report(results, nodes=()):
     return build_report(results, nodes, "2026-11-21T08:33:36Z", "0.1.0")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     some.dictionaries(some.sampled_from("abc"), some.lists(CHECKS, max_size=4)), some.lists(some.sampled_from("abcd"))
 )

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import build_report
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._report_page import page
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 VOID = {"meta"}
@@ -81,6 +81,7 @@ def test_no_text_becomes_markup(place):
     assert "alert" in Reader(text).text
 
 
+@settings(deadline=None)
 @given(some.text(), some.text(), some.lists(some.integers() | some.text()))
 def test_it_is_well_formed_whatever_it_says(node, target, value):
     Reader(made(check(target=target, seen=value), node=node))
