@@ -125,8 +125,16 @@ def test_any_reboot_settles_them_and_leaves_no_file(host):
     assert run(host, dry_run=True)["decision"] == "none"
     assert host.exists(REASONS_PATH)
     assert run(host)["decision"] == "none"
-    assert not host.exists(REASONS_PATH)
+    assert not host.exists("/var/lib/fastpath")
     assert not settle(host)
+
+
+def test_records_of_others_stay_where_they_are(host):
+    host.write_file("/var/lib/fastpath/sriov.json", "{}")
+    note(host, "kernel_args", "a")
+    boot(host, "two")
+    assert settle(host)
+    assert host.listdir("/var/lib/fastpath") == ["sriov.json"]
 
 
 def test_check_mode_is_told(host):
