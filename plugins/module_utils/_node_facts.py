@@ -126,9 +126,5 @@ def _lockdown(host: Host) -> str:
 
 def _secure_boot(host: Host) -> bool | None:
     """Four bytes of attributes, then one of value. None: no EFI, or not to be read."""
-    try:
-        with open(host.path(SECURE_BOOT), "rb") as file:
-            content = file.read()
-    except OSError:
-        return None
+    content = host.read_bytes(SECURE_BOOT) or b""
     return content[4] == 1 if len(content) > 4 else None

@@ -74,11 +74,7 @@ def _interrupt_remapping(
 
 
 def _dmar_flags(host: Host) -> int | None:
-    try:
-        with open(host.path("/sys/firmware/acpi/tables/DMAR"), "rb") as file:
-            table = file.read(DMAR_FLAGS + 1)
-    except OSError:
-        return None
+    table = host.read_bytes("/sys/firmware/acpi/tables/DMAR") or b""
     return table[DMAR_FLAGS] if len(table) > DMAR_FLAGS else None
 
 

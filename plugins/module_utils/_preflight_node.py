@@ -14,6 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     OUT_OF_TREE,
     needs_reboot_first,
@@ -65,12 +66,24 @@ def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns
             continue
         concern = concerns[name](host)
         try:
-            concern.plan(concern.discover(), concern.parse(spec))
+            plan = concern.plan(concern.discover(), concern.parse(spec))
+            if not params["disruption_ok"]:
+                found += [_without_consent(step) for step in plan.disruptive]
         except Refused as refused:
             found += refused.problems
         except FastpathError as error:
             found.append(Problem(f"fastpath_{name}", "as given", error.message))
     return found
+
+
+def _without_consent(step: Operation) -> Problem:
+    """Known now, it must not stop the run half-way, after pages were taken or the node was rebooted."""
+    return Problem(
+        "fastpath_disruption_ok",
+        False,
+        f"is no consent, and {step.action} {step.target} would disrupt running users ({step.reason}). "
+        "Set it to true after they were moved away.",
+    )
 
 
 def _each_once(problems: list[Problem]) -> list[Problem]:

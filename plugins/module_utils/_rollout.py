@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import REASONS_PATH, reasons
+from ansible_collections.nfv.fastpath.plugins.module_utils._store import RECORD_FOLDER
 
 NONE = "none"
 POSTPONED = "postponed"
@@ -63,5 +64,6 @@ def settle(host: Host) -> bool:
     """Remove reasons that a reboot has settled; whether there were any."""
     if host.exists(REASONS_PATH) and not reasons(host):
         host.remove(REASONS_PATH)
+        host.remove_empty_folder(RECORD_FOLDER)
         return True
     return False

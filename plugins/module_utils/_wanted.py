@@ -77,8 +77,9 @@ def unknown_variables(names: Iterable[str], further: Iterable[str] = ()) -> list
 
 
 def _unknown(name: str, known: Iterable[str]) -> Problem:
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
+    endings = sorted(other[len(PREFIX) :] for other in known if other.startswith(PREFIX))
+    near = difflib.get_close_matches(name[len(PREFIX) :], endings, n=1)
+    hint = f"Did you mean {PREFIX}{near[0]}?" if near else f"Known are {', '.join(sorted(known))}."
     return Problem(
         name, "set", f"is no variable of this collection. {hint} If it is yours, name it in fastpath_known_variables."
     )

@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # Copyright: nfv.fastpath contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-FileCopyrightText: nfv.fastpath contributors
@@ -42,6 +41,11 @@ options:
     type: list
     elements: str
     default: []
+  disruption_ok:
+    description:
+      - Consent to changes that running users would notice. Without it such a change is a problem.
+    type: bool
+    default: false
   noiommu_ok:
     description:
       - Consent to V(vfio-pci) without an IOMMU, which lets programs write to all memory.
@@ -107,13 +111,15 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node impor
 
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
+    flag = {"type": "bool", "default": False}
     specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov")}
     module = AnsibleModule(
         argument_spec={
             **specs,
             "variables": names,
             "known_variables": names,
-            "noiommu_ok": {"type": "bool", "default": False},
+            "disruption_ok": flag,
+            "noiommu_ok": flag,
         },
         supports_check_mode=True,
     )

@@ -53,7 +53,8 @@ footer { color: var(--soft); margin: 2rem 0 1rem; font-size: .875rem; }
   .checks td::before { content: attr(data-label); color: var(--soft); } .checks tr:first-child { border-top: 0; }
   .checks tbody tr td { border: 0; } .checks td > span { justify-self: start; } .checks .same { display: none; }
   .matrix tr { display: block; padding: .5rem .7rem; border-top: 1px solid var(--line); }
-  .matrix tbody tr:first-child, .matrix tbody tr:first-child > * { border-top: 0; } .matrix th { display: block; border: 0; padding: 0; }
+  .matrix tbody tr:first-child, .matrix tbody tr:first-child > * { border-top: 0; }
+  .matrix th { display: block; border: 0; padding: 0; }
   .matrix td { display: inline-block; border: 0; padding: .15rem .9rem .15rem 0; } .matrix .none { display: none; }
   .matrix td::before { content: attr(data-label) " "; color: var(--soft); } }
 """

@@ -9,10 +9,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order, short_value
 
 SCHEMA = "nfv.fastpath/run/1"
 CONCERN_KEYS = ("changed", "operations", "reboot_required", "reboot_reason", "disruptive")
+LINE_VALUE = 60
 REGISTERED = re.compile(r"(?:__)?([a-z0-9][a-z0-9_]*)_result")
 _VERBS = {
     "plan": ("would change", "would reboot", "would disrupt"),
@@ -106,10 +107,10 @@ def describe_operation(step: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, (list, tuple)) and value:
-        text = f"{len(value)} entries"
-    elif isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and value:
         text = ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+    elif isinstance(value, (list, tuple)) and any(isinstance(part, (Mapping, list, tuple)) for part in value):
+        text = f"{len(value)} entries"
     else:
-        text = "none" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        text = short_value(value, LINE_VALUE)
+    return text if len(text) <= LINE_VALUE else f"{text[: LINE_VALUE - 3]}..."

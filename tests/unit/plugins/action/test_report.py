@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action that writes reports and records on the controller."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.nfv.fastpath.plugins.action.report import ActionModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
+from ansible_collections.nfv.fastpath.plugins.modules import report as docs
+
+CHECK = {"id": "a.b", "layer": "a", "target": "x", "expected": 1, "seen": 1, "ok": True, "remedy": ""}
+PAGES = Plan(operations=(Operation("set_pages", "2M", 0, 256),)).result()
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(hostvars, **arguments):
+        task = SimpleNamespace(
+            args={"folder": str(tmp_path / "deep" / "report"), **arguments},
+            async_val=0,
+            check_mode=True,
+            diff=False,
+            delegate_to=None,
+            action="nfv.fastpath.report",
+            collections=[],
+        )
+        action = ActionModule(
+            task, SimpleNamespace(_shell=SimpleNamespace(tmpdir="/")), SimpleNamespace(), None, None, None
+        )
+        return action.run(task_vars={"hostvars": hostvars}), tmp_path / "deep" / "report"
+
+    return call
+
+
+def test_a_verification_in_check_mode_too(run):
+    hostvars = {"node1": {"__verify_result": {"checks": [CHECK]}}, "other": {}}
+    result, folder = run(hostvars, kind="verify", nodes=["node1", "node2"])
+    report = json.loads((folder / "report.json").read_text())
+    assert [check["ok"] for check in report["checks"]] == [True, False]
+    assert (folder / "index.html").read_text().startswith("<!DOCTYPE html>")
+    assert result["changed"] is False
+    assert result["files"] == [str(folder / "report.json"), str(folder / "index.html")]
+    assert "node2" in result["msg"]
+    assert result["msg"].endswith("index.html")
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "report.json"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("plan", "plan.json"), ("apply", "run.json"), ("teardown", "teardown.json")]
+)
+def test_records(run, kind, name):
+    hostvars = {"a": {"hugepages_result": PAGES}, "b": {"hugepages_result": Plan().result()}, "localhost": {}}
+    result, folder = run(hostvars, kind=kind, nodes=["b"])
+    record = json.loads((folder / name).read_text())
+    assert set(record["nodes"]) == {"a", "b"}
+    assert record["nodes"]["a"]["changed"] == ["hugepages"]
+    assert result["msg"].splitlines()[0].startswith("b: nothing")
+
+
+def test_a_second_report_replaces_the_first(run):
+    run({"a": {"__verify_result": {"checks": [CHECK, CHECK]}}}, kind="verify")
+    _result, folder = run({"a": {"__verify_result": {"checks": [CHECK]}}}, kind="verify")
+    assert len(json.loads((folder / "report.json").read_text())["checks"]) == 1
+
+
+def test_the_module_beside_it_is_documentation():
+    assert "action plugin" in docs.DOCUMENTATION

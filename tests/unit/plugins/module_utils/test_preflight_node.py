@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Preflight on a node: parsers, planners and the node's own refusals come as one message, each once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
+from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
+
+FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
+
+
+def planner(error=None, specs=None, steps=()):
+    class Some(Concern):
+        name = "some"
+
+        def parse(self, spec):
+            if specs is not None:
+                specs.append(spec)
+            return spec
+
+        def discover(self):
+            return {}
+
+        def plan(self, current, desired):
+            if error:
+                raise error
+            return Plan(operations=tuple(steps))
+
+    return Some
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    for path in FILES:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    return Host(str(tmp_path), run=no_command)
+
+
+def no_command(argv, timeout, stdin):
+    raise AssertionError(f"unexpected command {argv}")
+
+
+def run(host, hugepages=None, kernel_args=None, sriov=None, **params):
+    concerns = {
+        "hugepages": hugepages or planner(),
+        "kernel_args": kernel_args or planner(),
+        "sriov": sriov or planner(),
+    }
+    spec = {"hugepages": [], "kernel_args": {}, "sriov": []}
+    base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
+    return preflight_node(host, {**spec, **base, **params}, concerns)
+
+
+def variables(host, **more):
+    with pytest.raises(Refused) as refused:
+        run(host, **more)
+    assert "nothing was changed" in refused.value.message
+    return [problem.variable for problem in refused.value.problems]
+
+
+def test_a_good_node(host):
+    result = run(host)
+    assert result["changed"] is False
+    assert result["needs_reboot_first"] is False
+    assert result["devices"] == []
+    json.dumps(result)
+
+
+def test_everything_comes_at_once_and_each_once(host):
+    twice = Problem("fastpath_hugepages[0].numa_node", 7, "does not exist")
+    found = variables(
+        host,
+        hugepages=planner(Refused([twice])),
+        kernel_args=planner(Refused([twice, Problem("fastpath_kernel_args", "x", "is unfit")])),
+        sriov=planner(FastpathError("ip is broken")),
+        variables=["fastpath_hugepage"],
+        sriov_spec=[],
+    )
+    assert found == [
+        "fastpath_hugepage",
+        "fastpath_hugepages[0].numa_node",
+        "fastpath_kernel_args",
+        "fastpath_sriov",
+    ]
+
+
+def test_planners_are_asked_also_where_another_spec_cannot_be_read(host):
+    found = variables(
+        host,
+        **{"hugepages": planner(Refused([Problem("fastpath_hugepages[0].numa_node", 7, "no")]))},
+        kernel_args=planner(),
+        variables=["fastpath_x"],
+    )
+    assert "fastpath_hugepages[0].numa_node" in found
+
+
+def test_a_node_without_a_boot_loader_is_refused_once(host):
+    (__import__("pathlib").Path(host.root) / "usr/sbin/update-grub").unlink()
+    assert variables(host, kernel_args=planner(FastpathError("no loader"))) == ["node.os"]
+
+
+def test_the_planner_of_vfs_leaves_the_iommu_to_preflight(host):
+    specs: list = []
+    run(host, sriov=planner(specs=specs))
+    assert specs == [{"pfs": [], "noiommu_ok": True}]
+
+
+def test_a_module_from_outside_is_asked_for_its_signature(host):
+    vfs = [{"indexes": 0, "driver": "igb_uio", "pool": "p"}]
+    sriov_spec = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": vfs}]
+    lockdown = host.path("/sys/kernel/security")
+    __import__("os").makedirs(lockdown)
+    with open(f"{lockdown}/lockdown", "w") as file:
+        file.write("none [integrity] confidentiality")
+    calls = []
+
+    def modinfo(argv, timeout, stdin):
+        calls.append(list(argv))
+        return Completed(0, "\n", "")
+
+    params = {"hugepages": [], "kernel_args": {}, "sriov": sriov_spec, "variables": [], "known_variables": []}
+    concerns = {name: planner() for name in ("hugepages", "kernel_args", "sriov")}
+    with pytest.raises(Refused, match="unsigned"):
+        preflight_node(Host(host.root, run=modinfo), {**params, "noiommu_ok": False, "disruption_ok": False}, concerns)
+    assert calls == [["modinfo", "-F", "signer", "igb_uio"]]
+
+
+def test_disruption_without_consent_is_refused_before_anything_else_happens(host):
+    step = Operation("set_numvfs", "0000:81:00.0", 2, 7, disruptive=True, reason="VF 1 is in a pod")
+    vfs = planner(steps=[step, Operation("probe", "x")])
+    with pytest.raises(Refused, match="set_numvfs 0000:81:00.0 would disrupt running users .VF 1 is in a pod"):
+        run(host, sriov=vfs)
+    assert variables(host, sriov=vfs) == ["fastpath_disruption_ok"]
+    assert run(host, sriov=vfs, disruption_ok=True)["changed"] is False

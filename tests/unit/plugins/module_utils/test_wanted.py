@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The whole desired state: every parser's problems, between layers, unknown variables; and the shipped inventories."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
+    VARIABLES,
+    concern_specs,
+    parse_wanted,
+    unknown_variables,
+)
+
+CHECKOUT = Path(__file__).resolve().parents[4]
+
+
+def group(indexes, pool, driver):
+    return {"indexes": indexes, "pool": pool, "driver": driver}
+
+
+def test_every_parser_is_asked():
+    _wanted, problems = parse_wanted(
+        {
+            "kernel_args": {"iomu": "on"},
+            "hugepages": [{"size": "3M", "count": 1}],
+            "sriov": [{"pf": {"address": 1080.0}, "num_vfs": 2}],
+        }
+    )
+    assert {problem.variable.split("[")[0].split(".")[0] for problem in problems} == {
+        "fastpath_kernel_args",
+        "fastpath_hugepages",
+        "fastpath_sriov",
+    }
+
+
+def test_nothing_is_asked_for():
+    wanted, problems = parse_wanted({})
+    assert problems == []
+    assert (wanted.pools, wanted.pfs, list(wanted.groups())) == ((), (), [])
+
+
+def test_one_pool_with_two_drivers():
+    spec = [
+        {"pf": {"netdev": "a"}, "num_vfs": 2, "vfs": [group(0, "x", "vfio-pci"), group(1, "y", "kernel")]},
+        {"pf": {"netdev": "b"}, "num_vfs": 2, "vfs": [group(0, "y", "kernel"), group(1, "x", None)]},
+    ]
+    _wanted, (problem,) = parse_wanted({"sriov": spec})
+    assert (problem.variable, problem.value) == ("fastpath_sriov[1].vfs[1].pool", "x")
+    assert "fastpath_sriov[0].vfs[0]" in problem.message
+
+
+def test_a_pool_over_two_pfs_and_vfs_in_no_pool():
+    vfs = [group(0, "x", "vfio-pci"), group(1, None, "kernel"), group(2, None, "vfio-pci")]
+    spec = [{"pf": {"netdev": name}, "num_vfs": 3, "vfs": vfs} for name in "ab"]
+    assert parse_wanted({"sriov": spec})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("fastpath_hugepage", "fastpath_hugepages"),
+        ("fastpath_sriovs", "fastpath_sriov"),
+        ("fastpath_rebootok", "fastpath_reboot_ok"),
+    ],
+)
+def test_a_typing_error_is_named_with_what_was_meant(name, near):
+    (problem,) = unknown_variables([name, "fastpath_sriov", "other"])
+    assert problem.variable == name
+    assert f"Did you mean {near}?" in problem.message
+
+
+def test_variables_like_nothing_known_and_of_ones_own():
+    (problem,) = unknown_variables(["fastpath_qqq", "fastpath_mine"], ["fastpath_mine"])
+    assert "fastpath_sriov" in problem.message
+    assert unknown_variables(VARIABLES) == []
+
+
+def test_specs_are_as_the_modules_store_them():
+    assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
+        "boot_engine": None,
+        "hugepages": [],
+        "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},
+        "sriov": {"pfs": [1], "noiommu_ok": True},
+    }
+    assert set(concern_specs({}).values()) == {None}
+
+
+def files(*patterns):
+    return [path for pattern in patterns for path in sorted(CHECKOUT.glob(pattern))]
+
+
+def test_every_variable_that_is_read_is_known():
+    text = "".join(path.read_text() for path in files("roles/*/*/*.yml", "playbooks/*.yml", "inventories/**/*.yml"))
+    # fastpath_nodes is a group.
+    used = set(re.findall(r"\bfastpath_[a-z_]+\b", text)) - {"fastpath_nodes", "fastpath_"}
+    assert used <= set(VARIABLES)
+
+
+@pytest.mark.parametrize("inventory", [path.name for path in (CHECKOUT / "inventories").iterdir()])
+def test_shipped_inventories_are_right(inventory):
+    merged: dict = {}
+    for path in files(f"inventories/{inventory}/group_vars/fastpath_nodes/*.yml"):
+        merged.update(yaml.safe_load(path.read_text()))
+    _wanted, problems = parse_wanted({name[len("fastpath_") :]: value for name, value in merged.items()})
+    assert problems == []
+    assert unknown_variables(merged) == []

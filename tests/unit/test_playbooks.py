@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Playbooks are lists of roles, and the plan's list is that of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAMES = ("plan", "site", "verify", "teardown")
+
+
+def play(name):
+    (found,) = yaml.safe_load((CHECKOUT / f"playbooks/{name}.yml").read_text())
+    return found
+
+
+def roles(name):
+    return [role["role"].removeprefix("nfv.fastpath.") for role in play(name)["roles"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_playbook_is_a_list_of_roles(name):
+    assert play(name)["gather_facts"] is False
+    assert "tasks" not in play(name)
+    assert "pre_tasks" not in play(name)
+    assert play(name)["hosts"] == "{{ fastpath_hosts | default('fastpath_nodes') }}"
+    assert all((CHECKOUT / "roles" / role).is_dir() for role in roles(name))
+
+
+def test_the_plan_is_the_run_in_check_mode():
+    assert play("plan")["check_mode"] is True
+    assert play("site")["roles"][: len(roles("plan"))] == play("plan")["roles"]
+    assert roles("site")[len(roles("plan")) :] == ["verify"]
+
+
+def test_nothing_is_changed_before_preflight_and_nothing_needs_what_comes_after_the_reboot():
+    order = roles("site")
+    assert order[0] == "preflight"
+    assert order.index("boot_engine") < order.index("rollout")
+    assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("sriov")
+
+
+def test_teardown_goes_the_other_way():
+    order = [role for role in roles("teardown") if role != "rollout"]
+    assert order[0] == "sriov"
+    assert roles("teardown")[-1] == "rollout"
+    for role in [*order, "boot_engine"]:
+        assert play("teardown")["vars"][f"{role}_state"] == "absent"
+    assert play("teardown")["post_tasks"][0]["ansible.builtin.import_role"]["name"] == "nfv.fastpath.boot_engine"
+
+
+@pytest.mark.parametrize("name", ["site", "teardown"])
+def test_the_first_failure_stops_the_run(name):
+    assert play(name)["any_errors_fatal"] is True
+    assert play(name)["max_fail_percentage"] == 0
+    assert "serial" in play(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_playbook_writes_down_what_was(name):
+    last = play(name).get("post_tasks", [{}])[-1]
+    assert "nfv.fastpath.report" in last or roles(name)[-1] == "verify"
