@@ -50,25 +50,29 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         self.ssh_connection = ssh_connection
         self._ioctl = ioctl
         self._work = SriovWork(host)
-        self._performed = False
+        self._torn_down = False
+        self._settled = False
 
     def parse(self, spec: Any) -> _sriov.SriovDesired:
         return _sriov.parse_desired(spec)
 
     def discover(self) -> SriovState:
-        """Who uses what only matters before anything is done."""
+        """Who uses what matters before anything is done, not to see whether it was kept."""
+        users, self._settled = not self._settled, False
         deadline = time.monotonic() + self.pf_wait_seconds
         while True:
-            state = read_sriov(self.host, self.store.record(), self.ssh_connection, not self._performed)
+            state = read_sriov(self.host, self.store.record(), self.ssh_connection, users)
             if time.monotonic() >= deadline or not self._missing(state):
                 return state
             time.sleep(POLL_SECONDS)
 
     def plan(self, current: SriovState, desired: _sriov.SriovDesired) -> Plan:
+        self._torn_down = False
         drivers = available_drivers(self.host, _sriov.wanted_drivers(desired))
         return _sriov.plan(replace(current, drivers=drivers), desired)
 
     def plan_teardown(self, current: SriovState) -> Plan:
+        self._torn_down = True
         entries = current.record.get("pfs", {}).values()
         former = {vf["driver"] for entry in entries for vf in entry["vfs"]} & set(USER_SPACE)
         return _sriov.plan_teardown(replace(current, drivers=available_drivers(self.host, former)))
@@ -77,13 +81,15 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         return _sriov.record(current, plan)
 
     def perform(self, operation: Operation) -> None:
-        self._performed = True
         if operation.action == "release":
             kept = self.store.record()
             kept.get("pfs", {}).pop(operation.target, None)
             self.store.save_record(kept)
         else:
             self._work.perform(operation)
+
+    def finish(self, plan: Plan) -> None:
+        self._settled = not self._torn_down
 
     def check(self, current: SriovState, desired: _sriov.SriovDesired) -> list[Check]:
         checks: list[Check] = []

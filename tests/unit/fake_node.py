@@ -93,6 +93,7 @@ class FakeNode(Host):
         self._groups = 0
         for folder in (DEVICES, DRIVERS, "/sys/class/net", "/sys/module", "/sys/bus/vdpa/devices", "/proc", "/dev"):
             os.makedirs(self.path(folder), exist_ok=True)
+        self._put("/sys/bus/pci/drivers_probe", "")
 
     # Building
 
