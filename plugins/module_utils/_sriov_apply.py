@@ -82,13 +82,13 @@ class SriovWork:
 
     def _write_numvfs(self, path: str, operation: Operation, count: int) -> None:
         """A write that the kernel does not return from cannot be taken back, but it can be told."""
-        answers: list[OSError | None] = []
+        answers: list[BaseException | None] = []
 
         def write() -> None:
             try:
                 self.host.write_attribute(path, str(count))
                 answers.append(None)
-            except OSError as error:
+            except BaseException as error:
                 answers.append(error)
 
         writer = threading.Thread(target=write, daemon=True)
@@ -98,6 +98,8 @@ class SriovWork:
         if not answers:
             raise FastpathError(f"{what}: the driver has not answered for {NUMVFS_SECONDS:g} s.")
         error = answers[0]
+        if error is not None and not isinstance(error, OSError):
+            raise error
         if error is not None:
             cause = NUMVFS_ERRORS.get(error.errno or 0, error.strerror)
             raise FastpathError(f"{what}: {cause}.{self._kernel_says(operation.target)}") from error

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,7 @@ class FakeNode(Host):
         self.refusing: set[str] = set()
         self.unsupported: set[str] = set()
         self.sriov_errno: dict[str, int] = {}
+        self.kernel_log = ""
         self.cut_after: int | None = None
         self.changes = 0
         self._groups = 0
@@ -163,7 +165,7 @@ class FakeNode(Host):
         self.writes.append((path, value))
         text = value.strip()
         parts = path.split("/")
-        if path.startswith(DRIVERS):
+        if path.startswith(f"{DRIVERS}/"):
             self._bind(parts[5], text)
         elif path == "/sys/bus/pci/drivers_probe":
             self._probe(self.functions[text])
@@ -209,7 +211,7 @@ class FakeNode(Host):
         if words[0] == "modprobe":
             return self._modprobe(words[1:])
         if words == ["dmesg"]:
-            return Completed(0, "", "")
+            return Completed(0, self.kernel_log, "")
         raise AssertionError(f"unexpected command {words}")
 
     def _all_shown(self) -> list[dict[str, Any]]:
@@ -281,9 +283,8 @@ class FakeNode(Host):
             if self.link_name(f"{DEVICES}/{function.address}/driver") == driver.name:
                 self._remove_vfs(function)
                 self._detach(function)
-        for path in (f"{DRIVERS}/{driver.name}/bind", f"/sys/module/{driver.module}/drivers/pci:{driver.name}"):
-            os.unlink(self.path(path))
-        os.rmdir(self.path(f"{DRIVERS}/{driver.name}"))
+        shutil.rmtree(self.path(f"{DRIVERS}/{driver.name}"))
+        shutil.rmtree(self.path(f"/sys/module/{driver.module}/drivers"))
 
     def _legacy_vfs(self, driver: Driver) -> None:
         """``max_vfs`` of a driver that knows no ``sriov_numvfs``."""
