@@ -15,6 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import USER_SPACE, uses_vfio
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_apply import SriovWork
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import available_drivers, read_sriov
@@ -28,9 +29,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import (
     satisfied,
     target_of,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts
 from ansible_collections.nfv.fastpath.plugins.module_utils._vfio import USABLE, Ioctl, check_group
 
 POLL_SECONDS = 0.2
+THROUGH_IP = {"set_mtu", "set_link", "set_max_vfs", "set_vf_attributes"}
 
 
 class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
@@ -51,17 +54,18 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         self._ioctl = ioctl
         self._work = SriovWork(host)
         self._torn_down = False
-        self._settled = False
+        self._facts = Facts()
+        self._known: Facts | None = None
 
     def parse(self, spec: Any) -> _sriov.SriovDesired:
         return _sriov.parse_desired(spec)
 
     def discover(self) -> SriovState:
         """Who uses what matters before anything is done, not to see whether it was kept."""
-        users, self._settled = not self._settled, False
+        known, self._known = self._known, None
         deadline = time.monotonic() + self.pf_wait_seconds
         while True:
-            state = read_sriov(self.host, self.store.record(), self.ssh_connection, users)
+            state, self._facts = read_sriov(self.host, self.store.record(), self.ssh_connection, known)
             if time.monotonic() >= deadline or not self._missing(state):
                 return state
             time.sleep(POLL_SECONDS)
@@ -89,7 +93,10 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
             self._work.perform(operation)
 
     def finish(self, plan: Plan) -> None:
-        self._settled = not self._torn_down
+        """The look back asks ``ip`` again only for what was set through it."""
+        if not self._torn_down:
+            through_ip = {operation.action for operation in plan.operations} & THROUGH_IP
+            self._known = replace(self._facts, links=links(self.host)) if through_ip else self._facts
 
     def check(self, current: SriovState, desired: _sriov.SriovDesired) -> list[Check]:
         checks: list[Check] = []

@@ -86,6 +86,7 @@ class FakeNode(Host):
         self.routes: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.writes: list[tuple[str, str]] = []
+        self.built_in: set[str] = set()
         self.refusing: set[str] = set()
         self.unsupported: set[str] = set()
         self.sriov_errno: dict[str, int] = {}
@@ -253,6 +254,7 @@ class FakeNode(Host):
         if words[0] == "--resolve-alias":
             ids = re.fullmatch(r"pci:v0000(....)d0000(....)", words[1])
             found = [driver.module for driver in self.drivers.values() if ids and ids.groups() in driver.ids]
+            found = [module for module in found if module not in {self.drivers[name].module for name in self.built_in}]
             return Completed(0 if found else 1, "".join(f"{module}\n" for module in found), "")
         if name not in by_module and name != "vfio":
             return Completed(1, "", f"modprobe: FATAL: Module {words[-1]} not found.")

@@ -418,6 +418,27 @@ def test_virtio_vfs(tmp_path):
     assert node.snapshot() == before
 
 
+def test_vfs_whose_driver_is_built_in(tmp_path):
+    node = FakeNode(tmp_path)
+    node.add_pf(vendor="1af4", device="1041", vf_device="1041", driver="virtio-pci", total=4)
+    node.built_in.add("virtio-pci")
+    before = node.snapshot()
+    spec = [{"pf": {"netdev": "ens1"}, "num_vfs": 2}]
+    apply(node, spec)
+    assert [vf(node, index) for index in range(2)] == [("virtio-pci", "(null)")] * 2
+    assert node.functions[PF].autoprobe
+    assert not apply(node, spec).changed
+    tear_down(node)
+    assert node.snapshot() == before
+
+
+def test_a_run_that_fails_gives_autoprobe_back(node):
+    node.refusing.add("igbvf")
+    with pytest.raises(FastpathError, match="Driver igbvf does not take"):
+        apply(node, SPEC)
+    assert node.functions[PF].autoprobe
+
+
 def legacy(node: FakeNode) -> None:
     node._put("/sys/module/oldnic/parameters/max_vfs", "0")
     node.add_pf("0000:05:00.0", "old0", vendor="abcd", device="0001", driver="oldnic", total=None, vf_device="0002")

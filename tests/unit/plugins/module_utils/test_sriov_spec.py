@@ -17,7 +17,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import (
     VfSpec,
     parse_sriov,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PF = {"pf": {"netdev": "ens1"}, "num_vfs": 7}
@@ -122,6 +122,7 @@ def test_indexes_in_any_writing_mean_the_same(wanted):
     assert read.indexes(list(wanted)) == read.indexes(",".join(map(str, wanted))) == ordered
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
