@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from collections.abc import Iterator
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
@@ -30,17 +30,7 @@ _LAST_ADDRESS = re.compile(r".*/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?
 
 def read_pci(host: Host) -> tuple[PciDevice, ...]:
     """Every PCI function in address order, without ``uses``."""
-    folder = host.path(DEVICES)
-    netdevs = netdevs_by_address(host)
-    vdpa_devices = _vdpa_by_address(host)
-    devices = [
-        _device(f"{folder}/{address}/", address, netdevs.get(address, ()), vdpa_devices.get(address, ()))
-        for address in host.listdir(DEVICES)
-    ]
-    index = {vf: number for device in devices for number, vf in enumerate(device.virtfns)}
-    return tuple(
-        replace(device, vf_index=index[device.address]) if device.address in index else device for device in devices
-    )
+    return tuple(_Pass(host).devices())
 
 
 def netdevs_by_address(host: Host) -> dict[str, tuple[str, ...]]:
@@ -62,41 +52,63 @@ def _vdpa_by_address(host: Host) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _device(folder: str, address: str, netdevs: tuple[str, ...], vdpa_devices: tuple[str, ...]) -> PciDevice:
-    uevent = dict(line.split("=", 1) for line in _text(folder + "uevent").split("\n") if "=" in line)
-    vendor, device = _ids(uevent.get("PCI_ID"))
-    subsystem_vendor, subsystem_device = _ids(uevent.get("PCI_SUBSYS_ID"))
-    physfn = _link_name(folder + "physfn")
-    total = None if physfn else _number(_text(folder + "sriov_totalvfs"))
-    numvfs = None if total is None else _number(_text(folder + "sriov_numvfs"))
-    override = _text(folder + "driver_override").strip()
-    numa_node = _number(_text(folder + "numa_node"))
-    return PciDevice(
-        address=address,
-        vendor_id=vendor,
-        device_id=device,
-        subsystem_vendor_id=subsystem_vendor,
-        subsystem_device_id=subsystem_device,
-        class_id=_class_id(uevent.get("PCI_CLASS")),
-        driver=uevent.get("DRIVER"),
-        driver_override=None if override in ("", NO_OVERRIDE) else override,
-        numa_node=None if numa_node is None or numa_node < 0 else numa_node,
-        iommu_group=_number(_link_name(folder + "iommu_group") or ""),
-        sriov_totalvfs=total,
-        sriov_numvfs=numvfs,
-        physfn=physfn,
-        virtfns=() if physfn else _virtfns(folder),
-        netdevs=netdevs,
-        vdpa_devices=vdpa_devices,
-    )
+class _Pass:
+    """One pass over all functions, each through one open folder: the way to it is walked once."""
 
+    def __init__(self, host: Host) -> None:
+        self._folder = host.path(DEVICES)
+        self._addresses = host.listdir(DEVICES)
+        self._netdevs = netdevs_by_address(host)
+        self._vdpa_devices = _vdpa_by_address(host)
+        self._indexes: dict[str, dict[str, int]] = {}
 
-def _virtfns(folder: str) -> tuple[str, ...]:
-    """VFs in index order: the links come and go in this order, and exist without ``sriov_numvfs`` too."""
-    found: list[str] = []
-    while link := _link_name(f"{folder}virtfn{len(found)}"):
-        found.append(link)
-    return tuple(found)
+    def devices(self) -> Iterator[PciDevice]:
+        for address in self._addresses:
+            try:
+                folder = os.open(f"{self._folder}/{address}", os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            try:
+                yield self._device(folder, address)
+            finally:
+                os.close(folder)
+
+    def _device(self, folder: int, address: str) -> PciDevice:
+        uevent = dict(line.split("=", 1) for line in _text("uevent", folder).split("\n") if "=" in line)
+        vendor, device = _ids(uevent.get("PCI_ID"))
+        subsystem_vendor, subsystem_device = _ids(uevent.get("PCI_SUBSYS_ID"))
+        physfn = _link_name("physfn", folder)
+        total = None if physfn else _number(_text("sriov_totalvfs", folder))
+        override = _text("driver_override", folder).strip()
+        numa_node = _number(_text("numa_node", folder))
+        return PciDevice(
+            address=address,
+            vendor_id=vendor,
+            device_id=device,
+            subsystem_vendor_id=subsystem_vendor,
+            subsystem_device_id=subsystem_device,
+            class_id=_class_id(uevent.get("PCI_CLASS")),
+            driver=uevent.get("DRIVER"),
+            driver_override=None if override in ("", NO_OVERRIDE) else override,
+            numa_node=None if numa_node is None or numa_node < 0 else numa_node,
+            iommu_group=_number(_link_name("iommu_group", folder) or ""),
+            sriov_totalvfs=total,
+            sriov_numvfs=None if total is None else _number(_text("sriov_numvfs", folder)),
+            physfn=physfn,
+            vf_index=self._vf_indexes(physfn).get(address) if physfn else None,
+            virtfns=() if physfn else tuple(self._vf_indexes(address)),
+            netdevs=self._netdevs.get(address, ()),
+            vdpa_devices=self._vdpa_devices.get(address, ()),
+        )
+
+    def _vf_indexes(self, pf: str) -> dict[str, int]:
+        """VFs of a PF: the links come and go in the order of their indexes, without ``sriov_numvfs`` too."""
+        if pf not in self._indexes:
+            found: dict[str, int] = {}
+            while link := _link_name(f"{self._folder}/{pf}/virtfn{len(found)}"):
+                found[link] = len(found)
+            self._indexes[pf] = found
+        return self._indexes[pf]
 
 
 def _ids(pair: str | None) -> tuple[str | None, str | None]:
@@ -118,10 +130,10 @@ def _number(text: str) -> int | None:
         return None
 
 
-def _text(path: str) -> str:
+def _text(name: str, folder: int) -> str:
     """An attribute with three system calls; Python's text files would take twice as many."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(name, os.O_RDONLY, dir_fd=folder)
     except OSError:
         return ""
     try:
@@ -132,12 +144,12 @@ def _text(path: str) -> str:
         os.close(descriptor)
 
 
-def _link(path: str) -> str:
+def _link(path: str, folder: int | None = None) -> str:
     try:
-        return os.readlink(path)
+        return os.readlink(path, dir_fd=folder)
     except OSError:
         return ""
 
 
-def _link_name(path: str) -> str | None:
-    return _link(path).rpartition("/")[2] or None
+def _link_name(path: str, folder: int | None = None) -> str | None:
+    return _link(path, folder).rpartition("/")[2] or None

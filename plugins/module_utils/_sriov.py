@@ -6,6 +6,7 @@
 Order on each PF: MTU and link first, then the VFs with ``sriov_drivers_autoprobe`` switched off (the
 kernel would bind each VF to its own driver only to have it unbound again), then what is set through the
 PF, because a driver reads its MAC address when it is bound, then the drivers, then autoprobe as it was.
+Only a driver that has to be loaded anew for its VFs comes before all that, since it forgets MTU and link.
 """
 
 from __future__ import annotations
@@ -179,16 +180,17 @@ def _noiommu_back(current: SriovState, torn_down: bool) -> list[Operation]:
 
 def _operations(job: _Job) -> list[Operation]:
     pf, target = job.pf, job.target
-    operations = []
-    if target.mtu is not None and pf.mtu != target.mtu:
+    reloads = job.renews and pf.legacy
+    operations = [_set_numvfs(job)] if reloads else []
+    if target.mtu is not None and (pf.mtu != target.mtu or reloads):
         operations.append(Operation("set_mtu", pf.address, pf.mtu, target.mtu))
-    if target.up and not pf.up:
-        operations.append(Operation("set_link", pf.address, False, True))
+    if target.up and (not pf.up or reloads):
+        operations.append(Operation("set_link", pf.address, bool(pf.up), True))
     autoprobe = pf.autoprobe
-    if job.renews and target.numvfs and autoprobe and not pf.legacy:
+    if job.renews and target.numvfs and autoprobe:
         operations.append(Operation("set_autoprobe", pf.address, True, False))
         autoprobe = False
-    if job.renews:
+    if job.renews and not reloads:
         operations.append(_set_numvfs(job))
     operations += _set_attributes(job)
     operations += [_bind(job, vf) for vf in target.vfs if _must_bind(job, vf)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import (
     DRIVERS,
+    DRIVERS_PROBE,
     MODPROBE_SECONDS,
     NOIOMMU_PARAMETER,
     main_link,
@@ -41,15 +43,13 @@ NUMVFS_ERRORS = {
 }
 
 
-PROBE = "/sys/bus/pci/drivers_probe"
-
-
 class SriovWork:
     """The operations by name. Own drivers that were looked up are kept: VFs of a PF share theirs."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._own_drivers: dict[str, str | None] = {}
+        self._own_drivers: dict[str, str] = {}
+        self._switched_off: set[str] = set()
 
     def perform(self, operation: Operation) -> None:
         known: dict[str, Callable[[Operation], None]] = {
@@ -66,15 +66,28 @@ class SriovWork:
         }
         try:
             known[operation.action](operation)
-        except OSError as error:
+        except (FastpathError, OSError) as error:
+            self._give_autoprobe_back()
+            if isinstance(error, FastpathError):
+                raise
             raise FastpathError(
                 f"{operation.action} of {operation.target} to {operation.after!r}: {error.strerror}."
                 + self._kernel_says(operation.target.split(" ")[0])
             ) from error
 
     def _set_autoprobe(self, operation: Operation) -> None:
-        path = f"{DEVICES}/{operation.target}/sriov_drivers_autoprobe"
-        self.host.write_attribute(path, "1" if operation.after else "0")
+        self._write_autoprobe(operation.target, operation.after)
+        (self._switched_off.discard if operation.after else self._switched_off.add)(operation.target)
+
+    def _write_autoprobe(self, pf: str, on: bool) -> None:
+        self.host.write_attribute(f"{DEVICES}/{pf}/sriov_drivers_autoprobe", "1" if on else "0")
+
+    def _give_autoprobe_back(self) -> None:
+        """A run that fails in the middle must not leave it off: VFs that others make would lack their drivers."""
+        for pf in sorted(self._switched_off):
+            with contextlib.suppress(OSError):
+                self._write_autoprobe(pf, True)
+        self._switched_off.clear()
 
     def _set_numvfs(self, operation: Operation) -> None:
         path = f"{DEVICES}/{operation.target}/sriov_numvfs"
@@ -85,13 +98,13 @@ class SriovWork:
 
     def _write_numvfs(self, path: str, operation: Operation, count: int) -> None:
         """A write that the kernel does not return from cannot be taken back, but it can be told."""
-        answers: list[OSError | None] = []
+        answers: list[BaseException | None] = []
 
         def write() -> None:
             try:
                 self.host.write_attribute(path, str(count))
                 answers.append(None)
-            except OSError as error:
+            except BaseException as error:
                 answers.append(error)
 
         writer = threading.Thread(target=write, daemon=True)
@@ -101,6 +114,8 @@ class SriovWork:
         if not answers:
             raise FastpathError(f"{what}: the driver has not answered for {NUMVFS_SECONDS:g} s.")
         error = answers[0]
+        if error is not None and not isinstance(error, OSError):
+            raise error
         if error is not None:
             cause = NUMVFS_ERRORS.get(error.errno or 0, error.strerror)
             raise FastpathError(f"{what}: {cause}.{self._kernel_says(operation.target)}") from error
@@ -156,10 +171,12 @@ class SriovWork:
         driver, override = operation.after["driver"], operation.after["driver_override"]
         before, before_override = self._driver(address), self._override(address)
         try:
-            if driver == KERNEL and self._own_driver(address) is None:
-                self._let_the_kernel_choose(operation.target.split(" ")[0], address)
+            if driver == KERNEL:
+                driver = self._own_driver(address)
+            if driver == KERNEL:
+                self._probe(address, before)
             else:
-                self._bind(address, before, self._own_driver(address) if driver == KERNEL else driver, override)
+                self._bind(address, before, driver, override)
         except FastpathError:
             self._bind_again(address, before, before_override)
             raise
@@ -195,31 +212,40 @@ class SriovWork:
         if self._override(address) != override:
             self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")
 
-    def _let_the_kernel_choose(self, pf: str, address: str) -> None:
-        """For drivers in the kernel's image: the module database knows no ids of theirs."""
-        autoprobe = f"{DEVICES}/{pf}/sriov_drivers_autoprobe"
-        former = self.host.read_value(autoprobe)
-        self._bind(address, self._driver(address), None, None)
-        self.host.write_attribute(autoprobe, "1")
+    def _probe(self, address: str, before: str | None) -> None:
+        """Let the kernel choose: a driver that is built in is in no module database."""
+        self._set_override(address, None)
+        if before is not None:
+            self.host.write_attribute(f"{DEVICES}/{address}/driver/unbind", address)
+        pf = self.host.link_name(f"{DEVICES}/{address}/physfn") or ""
+        off = self.host.read_value(f"{DEVICES}/{pf}/sriov_drivers_autoprobe") == "0"
+        if off:
+            self._write_autoprobe(pf, True)
         try:
-            self.host.write_attribute(PROBE, address)
+            self.host.write_attribute(DRIVERS_PROBE, address)
         finally:
-            self.host.write_attribute(autoprobe, former or "1")
-        if self._driver(address) is None:
-            modalias = self.host.read_value(f"{DEVICES}/{address}/modalias")
+            if off:
+                self._write_autoprobe(pf, False)
+        driver = self._driver(address)
+        modalias = self._modalias(address)
+        if driver is None or not is_kernel_driver(driver):
             raise FastpathError(
                 f"No kernel driver is installed for VF {address} ({modalias}). Install its module, or put the VF in a "
                 "group with another driver, or with driver: null to leave it unbound."
             )
+        self._own_drivers[modalias] = driver
 
-    def _own_driver(self, address: str) -> str | None:
-        """The driver that the module database names for the device; None where it knows none."""
-        modalias = self.host.read_value(f"{DEVICES}/{address}/modalias") or ""
+    def _modalias(self, address: str) -> str:
+        return self.host.read_value(f"{DEVICES}/{address}/modalias") or ""
+
+    def _own_driver(self, address: str) -> str:
+        """The driver that the module database names for the device; KERNEL where it names none."""
+        modalias = self._modalias(address)
         if modalias not in self._own_drivers:
             self._own_drivers[modalias] = self._find_own_driver(modalias)
         return self._own_drivers[modalias]
 
-    def _find_own_driver(self, modalias: str) -> str | None:
+    def _find_own_driver(self, modalias: str) -> str:
         resolved = self.host.run(["modprobe", "--resolve-alias", modalias], MODPROBE_SECONDS)
         for module in resolved.out.split() if resolved.rc == 0 else ():
             drivers = f"/sys/module/{module.replace('-', '_')}/drivers"
@@ -229,7 +255,7 @@ class SriovWork:
                 driver = name.partition(":")[2]
                 if name.startswith("pci:") and is_kernel_driver(driver):
                     return driver
-        return None
+        return KERNEL
 
     def _vf_address(self, target: str) -> str:
         pf, _word, index = target.split(" ")

@@ -15,6 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import USER_SPACE, uses_vfio
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_apply import SriovWork
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import available_drivers, read_sriov
@@ -28,9 +29,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import (
     satisfied,
     target_of,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts
 from ansible_collections.nfv.fastpath.plugins.module_utils._vfio import USABLE, Ioctl, check_group
 
 POLL_SECONDS = 0.2
+THROUGH_IP = {"set_mtu", "set_link", "set_max_vfs", "set_vf_attributes"}
 
 
 class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
@@ -50,25 +53,30 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         self.ssh_connection = ssh_connection
         self._ioctl = ioctl
         self._work = SriovWork(host)
-        self._performed = False
+        self._torn_down = False
+        self._facts = Facts()
+        self._known: Facts | None = None
 
     def parse(self, spec: Any) -> _sriov.SriovDesired:
         return _sriov.parse_desired(spec)
 
     def discover(self) -> SriovState:
-        """Who uses what only matters before anything is done."""
+        """Who uses what matters before anything is done, not to see whether it was kept."""
+        known, self._known = self._known, None
         deadline = time.monotonic() + self.pf_wait_seconds
         while True:
-            state = read_sriov(self.host, self.store.record(), self.ssh_connection, not self._performed)
+            state, self._facts = read_sriov(self.host, self.store.record(), self.ssh_connection, known)
             if time.monotonic() >= deadline or not self._missing(state):
                 return state
             time.sleep(POLL_SECONDS)
 
     def plan(self, current: SriovState, desired: _sriov.SriovDesired) -> Plan:
+        self._torn_down = False
         drivers = available_drivers(self.host, _sriov.wanted_drivers(desired))
         return _sriov.plan(replace(current, drivers=drivers), desired)
 
     def plan_teardown(self, current: SriovState) -> Plan:
+        self._torn_down = True
         entries = current.record.get("pfs", {}).values()
         former = {vf["driver"] for entry in entries for vf in entry["vfs"]} & set(USER_SPACE)
         return _sriov.plan_teardown(replace(current, drivers=available_drivers(self.host, former)))
@@ -77,13 +85,18 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
         return _sriov.record(current, plan)
 
     def perform(self, operation: Operation) -> None:
-        self._performed = True
         if operation.action == "release":
             kept = self.store.record()
             kept.get("pfs", {}).pop(operation.target, None)
             self.store.save_record(kept)
         else:
             self._work.perform(operation)
+
+    def finish(self, plan: Plan) -> None:
+        """The look back asks ``ip`` again only for what was set through it."""
+        if not self._torn_down:
+            through_ip = {operation.action for operation in plan.operations} & THROUGH_IP
+            self._known = replace(self._facts, links=links(self.host)) if through_ip else self._facts
 
     def check(self, current: SriovState, desired: _sriov.SriovDesired) -> list[Check]:
         checks: list[Check] = []

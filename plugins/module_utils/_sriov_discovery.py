@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link
-from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links as read_links
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import NOTHING
@@ -20,23 +19,29 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery impor
 
 NOIOMMU_PARAMETER = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 DRIVERS = "/sys/bus/pci/drivers"
+DRIVERS_PROBE = "/sys/bus/pci/drivers_probe"
 MODPROBE_SECONDS = 60.0
 
 
-def read_sriov(host: Host, record: dict[str, Any], ssh_connection: str = "", users: bool = True) -> SriovState:
-    """PFs with their VFs, everything else that a selector could hit, and, unless left out, who uses what."""
+def read_sriov(
+    host: Host, record: dict[str, Any], ssh_connection: str = "", known: Facts | None = None
+) -> tuple[SriovState, Facts]:
+    """PFs with their VFs, everything else that a selector could hit, and who uses what.
+
+    ``known``: facts from before, to be taken as they are; then nobody is asked again who uses what.
+    """
     devices = read_pci(host)
-    facts = gather(host, devices, ssh_connection) if users else Facts(links=read_links(host))
+    facts = known or gather(host, devices, ssh_connection)
     links = {link.name: link for link in facts.links}
-    known = with_uses(devices, facts) if users else devices
-    by_address = {device.address: device for device in known}
+    by_address = {device.address: device for device in (devices if known else with_uses(devices, facts))}
     states = [_pf(host, device, by_address, links) for device in by_address.values()]
-    return SriovState(
+    state = SriovState(
         pfs=tuple(state for state in states if offers_vfs(state)),
         others=tuple(state for state in states if not offers_vfs(state)),
         record=record,
         noiommu=host.read_value(NOIOMMU_PARAMETER) == "Y",
     )
+    return state, facts
 
 
 def offers_vfs(state: PfState) -> bool:

@@ -62,7 +62,8 @@ def with_uses(devices: tuple[PciDevice, ...], facts: Facts) -> tuple[PciDevice, 
     own = {link.name: _own_uses(link, facts) for link in facts.links}
     opened = _opened(devices, facts)
     found = {device.address: _uses(device, uppers, own, opened, facts) for device in devices}
-    return tuple(replace(device, uses=found[device.address] + _vf_uses(device, found)) for device in devices)
+    whole = [(device, found[device.address] + _vf_uses(device, found)) for device in devices]
+    return tuple(replace(device, uses=uses) if uses else device for device, uses in whole)
 
 
 def _uses(

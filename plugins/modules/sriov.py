@@ -26,7 +26,8 @@ options:
     description:
       - The PFs, a list of mappings with the keys C(pf), C(num_vfs), C(mtu), C(vfs) and C(in_use_ok).
       - C(pf) says which one, by C(address), C(netdev), C(mac), C(vendor), C(device) and C(numa_node); all that are
-        given must match, and exactly one PF must. PCI and MAC addresses have to be quoted, since YAML reads some as numbers.
+        given must match, and exactly one PF must. PCI and MAC addresses have to be quoted, since YAML reads some as
+        numbers.
       - C(num_vfs) is how many VFs it has; a PF with any is set up administratively.
       - C(mtu) is the MTU of the PF.
       - C(in_use_ok) is consent to change a PF through which the node itself talks. Its link may be lost for a moment.

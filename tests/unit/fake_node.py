@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,14 +86,17 @@ class FakeNode(Host):
         self.routes: list[dict[str, Any]] = []
         self.commands: list[list[str]] = []
         self.writes: list[tuple[str, str]] = []
+        self.built_in: set[str] = set()
         self.refusing: set[str] = set()
         self.unsupported: set[str] = set()
         self.sriov_errno: dict[str, int] = {}
+        self.kernel_log = ""
         self.cut_after: int | None = None
         self.changes = 0
         self._groups = 0
         for folder in (DEVICES, DRIVERS, "/sys/class/net", "/sys/module", "/sys/bus/vdpa/devices", "/proc", "/dev"):
             os.makedirs(self.path(folder), exist_ok=True)
+        self._put("/sys/bus/pci/drivers_probe", "")
 
     # Building
 
@@ -162,7 +166,7 @@ class FakeNode(Host):
         self.writes.append((path, value))
         text = value.strip()
         parts = path.split("/")
-        if path.startswith(DRIVERS):
+        if path.startswith(f"{DRIVERS}/"):
             self._bind(parts[5], text)
         elif path == "/sys/bus/pci/drivers_probe":
             self._probe(self.functions[text])
@@ -208,7 +212,7 @@ class FakeNode(Host):
         if words[0] == "modprobe":
             return self._modprobe(words[1:])
         if words == ["dmesg"]:
-            return Completed(0, "", "")
+            return Completed(0, self.kernel_log, "")
         raise AssertionError(f"unexpected command {words}")
 
     def _all_shown(self) -> list[dict[str, Any]]:
@@ -250,6 +254,7 @@ class FakeNode(Host):
         if words[0] == "--resolve-alias":
             ids = re.fullmatch(r"pci:v0000(....)d0000(....)", words[1])
             found = [driver.module for driver in self.drivers.values() if ids and ids.groups() in driver.ids]
+            found = [module for module in found if module not in {self.drivers[name].module for name in self.built_in}]
             return Completed(0 if found else 1, "".join(f"{module}\n" for module in found), "")
         if name not in by_module and name != "vfio":
             return Completed(1, "", f"modprobe: FATAL: Module {words[-1]} not found.")
@@ -280,9 +285,8 @@ class FakeNode(Host):
             if self.link_name(f"{DEVICES}/{function.address}/driver") == driver.name:
                 self._remove_vfs(function)
                 self._detach(function)
-        for path in (f"{DRIVERS}/{driver.name}/bind", f"/sys/module/{driver.module}/drivers/pci:{driver.name}"):
-            os.unlink(self.path(path))
-        os.rmdir(self.path(f"{DRIVERS}/{driver.name}"))
+        shutil.rmtree(self.path(f"{DRIVERS}/{driver.name}"))
+        shutil.rmtree(self.path(f"/sys/module/{driver.module}/drivers"))
 
     def _legacy_vfs(self, driver: Driver) -> None:
         """``max_vfs`` of a driver that knows no ``sriov_numvfs``."""
