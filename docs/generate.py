@@ -61,7 +61,9 @@ def table(options: dict[str, Any]) -> str:
 def returned(values: dict[str, Any]) -> str:
     lines = ["| key | type | returned | what it says |", "|---|---|---|---|"]
     for name, value in sorted(values.items()):
-        lines.append(f"| `{name}` | {value.get('type')} | {value.get('returned')} | {plain(value.get('description'))} |")
+        lines.append(
+            f"| `{name}` | {value.get('type')} | {value.get('returned')} | {plain(value.get('description'))} |"
+        )
         for inner, facts in (value.get("contains") or {}).items():
             lines.append(f"| {name} › `{inner}` | {facts.get('type')} | | {plain(facts.get('description'))} |")
     return "\n".join(lines) + "\n"

@@ -294,7 +294,9 @@ class Lab:
         self._site = None
 
     def _processes(self) -> list[int]:
-        return [pid for name in ("uplink", "ssh", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")]
+        return [
+            pid for name in ("uplink", "ssh", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")
+        ]
 
     # -- nodes -----------------------------------------------------------------------
 
