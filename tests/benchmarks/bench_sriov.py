@@ -3,8 +3,9 @@
 
 """64 VFs on a made-up tree of sysfs: one task for all of them against a task file that loops over VFs.
 
-Both run through ansible-playbook with a local connection and do the same work: read each VF's driver, write its override, write
-it to the driver. The loop is the usual kind: one module run for each VF and step. Both times are without an empty play.
+Both run through ansible-playbook with a local connection. The loop is the usual kind, one module run for each VF and
+step: read its driver, write its override, hand it to the driver. The one task does that and more: it makes the VFs,
+sets a VLAN, keeps a record and looks whether all was kept. Both times are without an empty play.
 """
 
 from __future__ import annotations
