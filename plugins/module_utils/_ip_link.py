@@ -34,6 +34,7 @@ _WORDS = {
 @dataclass(frozen=True)
 class Link:
     """One network interface. ``lower``: what it is stacked on. ``addresses``: those of global scope.
+    ``parent``: the device that it belongs to, on whichever bus: a PCI address, or such as virtio3.
 
     ``vfs``: by VF index what the PF's driver says about its VFs; what it does not say is None.
     """
@@ -169,7 +170,7 @@ def _link(entry: dict[str, Any]) -> Link:
         permanent_mac=entry.get("permaddr", mac),
         mtu=entry.get("mtu"),
         up="UP" in entry.get("flags", []),
-        parent=entry.get("parentdev") if entry.get("parentbus") == "pci" else None,
+        parent=entry.get("parentdev"),
         vfs={item["vf"]: _vf(item) for item in entry.get("vfinfo_list", []) if "vf" in item},
     )
 

@@ -209,8 +209,7 @@ class SriovWork:
             self._set_override(address, override)
 
     def _set_override(self, address: str, override: str | None) -> None:
-        if self._override(address) != override:
-            self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")
+        self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")
 
     def _probe(self, address: str, before: str | None) -> None:
         """Let the kernel choose: a driver that is built in is in no module database."""

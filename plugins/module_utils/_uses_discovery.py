@@ -170,6 +170,7 @@ def _kernel_address(text: str) -> str:
 def _elsewhere(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:
     """Network functions whose interface is in another network namespace, and which one that is."""
     missing = {device.address for device in devices if _lacks_netdev(device)}
+    virtio = _addresses_by_name(host, "/sys/bus/virtio/devices") if missing else {}
     found: dict[str, str] = {}
     told = True
     for path, name in _namespaces(host) if missing else ():
@@ -178,7 +179,8 @@ def _elsewhere(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:
         except FastpathError:
             continue
         told = told and all(link.parent or link.kind or link.name == "lo" for link in inside)
-        found.update({link.parent: name for link in inside if link.parent in missing and link.parent})
+        parents = {virtio.get(link.parent, link.parent) for link in inside if link.parent}
+        found.update(dict.fromkeys(parents & missing, name))
         if missing <= set(found):
             return found
     # A kernel before 5.14 or an older ip does not tell the parent of an interface: then nobody can be ruled out.

@@ -198,6 +198,13 @@ def test_an_interface_in_a_pod(elsewhere):
     assert len([argv for argv in elsewhere.commands if argv[0] == "nsenter"]) == 2
 
 
+def test_an_interface_of_a_virtio_device_in_a_pod(elsewhere):
+    link(elsewhere, "/sys/bus/virtio/devices/virtio3", f"../../../devices/pci0000:81/{VF}/virtio3")
+    inside = {"ifname": "net1", "parentbus": "virtio", "parentdev": "virtio3"}
+    elsewhere.inside = {"/proc/50/ns/net": [{"ifname": "lo"}], "/proc/60/ns/net": [inside]}
+    assert uses(elsewhere)[VF] == ("netns:60 (c60)",)
+
+
 def test_an_interface_in_a_named_namespace(elsewhere):
     put(elsewhere, "/run/netns/blue")
     inode = os.stat(elsewhere.path("/run/netns/blue")).st_ino
