@@ -33,6 +33,7 @@ def ansible_doc(kind: str, names: list[str]) -> dict[str, Any]:
 def plain(text: Any) -> str:
     """Semantic markup such as ``O(state=absent)`` as Markdown code, in one line."""
     joined = " ".join(text) if isinstance(text, list) else str(text or "")
+    joined = re.sub(r"\bO\([\w.]+#\w+:", "O(", joined)
     joined = re.sub(r"\b(?:O|V|RV|E|C|M|P)\(([^)]*)\)", r"`\1`", joined)
     joined = re.sub(r"\bB\(([^)]*)\)", r"**\1**", joined)
     joined = re.sub(r"\bI\(([^)]*)\)", r"*\1*", joined)
