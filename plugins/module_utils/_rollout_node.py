@@ -19,12 +19,14 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._rollout import decid
 BROUGHT_BY_REBOOT = ("kernel_args",)
 
 
-def decide_node(host: Host, params: Mapping[str, Any], dry_run: bool, concerns: Concerns = CONCERNS) -> dict[str, Any]:
+def decide_node(
+    host: Host, params: Mapping[str, Any], dry_run: bool, concerns: Concerns | None = None
+) -> dict[str, Any]:
     """The module's result; FastpathError where a reboot did not bring what it was for."""
     if not dry_run:
         settle(host)
     if params["after_reboot"]:
-        _confirm(host, concerns)
+        _confirm(host, CONCERNS if concerns is None else concerns)
     decision = decide(reasons(host), params["results"], params["reboot_ok"])
     return {**decision.result(platform.node()), "dry_run": dry_run}
 

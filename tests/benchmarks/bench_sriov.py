@@ -84,7 +84,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "library").mkdir()
         (folder / "ansible.cfg").touch()
-        shutil.copy(ONE_TASK, folder / "library/sriov_on_a_tree.py")
+        (folder / "library/sriov_on_a_tree.py").write_text("#!/usr/bin/python\n" + ONE_TASK.read_text())
         node = FakeNode(folder / "tree")
         node.load("vfio_pci")
         pf = node.add_pf(total=VFS)

@@ -76,14 +76,14 @@ def test_interrupted_up_leaves_nothing(labs, number):
     running = program("stop", "up")
     time.sleep(random.uniform(0.2, 2.0))  # the moment is the subject
     running.send_signal(number)
-    out, _ = running.communicate(timeout=60)
+    out, _err = running.communicate(timeout=60)
     assert running.returncode == 130, out
     assert nothing(lab) == {}
 
 
 def killed_at_random_points(labs, times):
     lab = labs("kill")
-    for _ in range(times):
+    for _round in range(times):
         running = program("kill", "up")
         moment = random.uniform(0.05, 4.0)
         time.sleep(moment)  # the moment is the subject

@@ -59,7 +59,7 @@ def file_digest(path: Path) -> str:
     size = path.stat().st_size
     result = hashlib.sha256(str(size).encode())
     with open(path, "rb") as handle:
-        for offset in {0, max(0, size - _HASH_LIMIT // 2)}:
+        for offset in sorted({0, max(0, size - _HASH_LIMIT // 2)}):
             handle.seek(offset)
             result.update(handle.read(_HASH_LIMIT // 2))
     return result.hexdigest()

@@ -209,7 +209,7 @@ class Lab:
             folder.mkdir(parents=True, exist_ok=True)
         keys = build_disk.key(self.cache)
         # The inventory names the key of the checkout, whatever the lab's name is.
-        for folder in {self.state, self.home}:
+        for folder in sorted({self.state, self.home}):
             for source, target in (("id", "key"), ("id.pub", "key.pub")):
                 partial = folder / f".{target}.{os.getpid()}"
                 shutil.copy(keys / source, partial)

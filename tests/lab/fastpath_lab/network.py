@@ -148,7 +148,7 @@ def remove(netns: str) -> None:
     """End what runs in the namespace and remove it; nothing happens when it is gone."""
     if not exists(netns):
         return
-    for _ in range(5):
+    for _attempt in range(5):
         inside = members(netns)
         if not inside:
             break

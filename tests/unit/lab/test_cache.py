@@ -111,7 +111,7 @@ def test_threads_build_once(tmp_path):
         built.append(1)
         (work / "data").write_text("x")
 
-    def ask(_):
+    def ask(_number):
         barrier.wait(10)
         return Cache(tmp_path).get("thing", {"a": 1}, build)
 
@@ -122,7 +122,7 @@ def test_threads_build_once(tmp_path):
 
 def test_processes_build_once(tmp_path):
     log = tmp_path / "log"
-    several = [builder(tmp_path / "cache", log, subprocess.DEVNULL) for _ in range(4)]
+    several = [builder(tmp_path / "cache", log, subprocess.DEVNULL) for _number in range(4)]
     answers = {process.communicate(timeout=60)[0].splitlines()[-1] for process in several}
     assert len(answers) == 1
     assert log.read_text() == "built\n"
@@ -148,7 +148,7 @@ def test_waiting_run_takes_over_from_a_killed_one(tmp_path):
     heir = builder(cache, log)
     victim.kill()
     victim.communicate(timeout=30)
-    out, _ = heir.communicate("", timeout=60)
+    out, _err = heir.communicate("", timeout=60)
     assert (Path(out.splitlines()[-1]) / "data").read_text() == "whole"
 
 
@@ -168,5 +168,5 @@ def test_prune_leaves_a_running_build_alone(tmp_path):
     running = builder(cache, log)
     assert running.stdout.readline() == "building\n"
     assert Cache(cache).prune(set(), older_than=-1) == []
-    out, _ = running.communicate("", timeout=60)
+    out, _err = running.communicate("", timeout=60)
     assert (Path(out.splitlines()[-1]) / "data").read_text() == "whole"

@@ -113,7 +113,7 @@ def test_management_and_data_do_not_share_a_bridge():
 
 
 def test_each_virtio_function_has_a_tap_of_its_own():
-    igb, _, virtio = data_ports(TOPOLOGY.nodes["node1"])
+    igb, _second, virtio = data_ports(TOPOLOGY.nodes["node1"])
     assert len(igb) == 1 and len(virtio) == 5
 
 

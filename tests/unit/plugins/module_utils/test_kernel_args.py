@@ -514,7 +514,7 @@ def marked(root: Path, *paths: str) -> Host:
     ],
 )
 def test_the_boot_loader_follows_from_the_node(tmp_path, paths, loader):
-    assert type(boot_loader(marked(tmp_path, *paths))) is loader
+    assert boot_loader(marked(tmp_path, *paths)).__class__ is loader
 
 
 def test_a_node_without_a_known_boot_loader_is_refused(node):

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils import basic
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.modules import hugepages
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import HugepagesNode
