@@ -76,7 +76,7 @@ def discover_node(host: Host) -> NodeFacts:
         kernel=host.read_value("/proc/sys/kernel/osrelease") or platform.release(),
         arguments=arguments,
         boot_loader=loader.rules.name if loader else None,
-        cpu_vendor=kernel_args.cpu_vendor,
+        cpu_vendor=kernel_args.vendor,
         cpu=_cpu(host),
         memory_mib=_memory_mib(host),
         numa_nodes=_numa_nodes(host),

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import fcntl
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -32,24 +31,19 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts
 from ansible_collections.nfv.fastpath.plugins.module_utils._vfio import USABLE, Ioctl, check_group
 
-POLL_SECONDS = 0.2
 THROUGH_IP = {"set_mtu", "set_link", "set_max_vfs", "set_vf_attributes"}
 
 
 class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
     """VFs, their drivers and what is set through their PFs.
 
-    ``pf_wait_seconds``: how long to wait for the PFs of the stored spec; at boot their drivers may be late.
     ``ssh_connection``: the environment variable of that name, where the caller has it.
     """
 
     name = "sriov"
 
-    def __init__(
-        self, host: Host, pf_wait_seconds: float = 0.0, ssh_connection: str = "", ioctl: Ioctl = fcntl.ioctl
-    ) -> None:
+    def __init__(self, host: Host, ssh_connection: str = "", ioctl: Ioctl = fcntl.ioctl) -> None:
         super().__init__(host)
-        self.pf_wait_seconds = pf_wait_seconds
         self.ssh_connection = ssh_connection
         self._ioctl = ioctl
         self._work = SriovWork(host)
@@ -63,12 +57,8 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
     def discover(self) -> SriovState:
         """Who uses what matters before anything is done, not to see whether it was kept."""
         known, self._known = self._known, None
-        deadline = time.monotonic() + self.pf_wait_seconds
-        while True:
-            state, self._facts = read_sriov(self.host, self.store.record(), self.ssh_connection, known)
-            if time.monotonic() >= deadline or not self._missing(state):
-                return state
-            time.sleep(POLL_SECONDS)
+        state, self._facts = read_sriov(self.host, self.store.record(), self.ssh_connection, known)
+        return state
 
     def plan(self, current: SriovState, desired: _sriov.SriovDesired) -> Plan:
         self._torn_down = False
@@ -120,14 +110,6 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
                 remedy = "Switch on VT-d or AMD-Vi with interrupt remapping in the firmware, and see the kernel's log"
                 checks.append(Check("sriov.vfio", self.name, vf.address, USABLE, seen, remedy))
         return checks
-
-    def _missing(self, state: SriovState) -> bool:
-        """Whether a PF of the stored spec is not there yet, or not its interface."""
-        stored = self.store.desired()
-        if stored is None:
-            return False
-        found = [find_pf(state, spec) for spec in self.parse(stored).pfs]
-        return any(isinstance(pf, Problem) or pf.device.driver is None for pf in found)
 
 
 def _pf_checks(pf: PfState, target: PfTarget) -> list[Check]:

@@ -54,7 +54,7 @@ def test_a_verification_in_check_mode_too(run):
     ("kind", "name"), [("plan", "plan.json"), ("apply", "run.json"), ("teardown", "teardown.json")]
 )
 def test_records(run, kind, name):
-    hostvars = {"a": {"hugepages_result": PAGES}, "b": {"hugepages_result": Plan().result()}, "localhost": {}}
+    hostvars = {"a": {"__hugepages_result": PAGES}, "b": {"__hugepages_result": Plan().result()}, "localhost": {}}
     result, folder = run(hostvars, kind=kind, nodes=["b"])
     record = json.loads((folder / name).read_text())
     assert set(record["nodes"]) == {"a", "b"}

@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_apply, _sriov_concern
+from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_apply
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
@@ -472,30 +472,11 @@ def test_after_a_reboot_all_comes_back_and_the_record_stays(node):
     applied, recorded = node.snapshot(), SriovConcern(node).store.record()
     node.reboot()
     spec = SriovConcern(node).store.desired()
-    plan = converge(SriovConcern(node, pf_wait_seconds=1), Request(spec=spec))
+    plan = converge(SriovConcern(node), Request(spec=spec))
     assert not plan.disruptive
     assert node.snapshot() == applied and SriovConcern(node).store.record() == recorded
     tear_down(node)
     assert node.snapshot() == before
-
-
-def test_boot_waits_for_a_late_pf(node, monkeypatch):
-    node.add_pf(SECOND, "ens2")
-    apply(node, [{"pf": {"netdev": "ens2"}, "num_vfs": 1}])
-    node.reboot()
-    node._detach(node.functions[SECOND])
-    monkeypatch.setattr(_sriov_concern.time, "sleep", lambda _seconds: node._attach(node.functions[SECOND], "igb"))
-    concern = SriovConcern(node, pf_wait_seconds=30)
-    assert converge(concern, Request(spec=concern.store.desired())).changed
-
-
-def test_boot_waits_no_longer_than_told(node):
-    apply(node, SPEC)
-    node.reboot()
-    node._detach(node.functions[PF])
-    concern = SriovConcern(node, pf_wait_seconds=0.3)
-    with pytest.raises(Refused, match="fits no PF"):
-        converge(concern, Request(spec=concern.store.desired()))
 
 
 def checks(node: FakeNode, spec: Any, **more: Any) -> dict[tuple[str, str], Any]:

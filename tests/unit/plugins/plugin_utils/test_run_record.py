@@ -39,7 +39,7 @@ def record(kind="plan", **concerns):
 def test_registered_results_are_found_in_order():
     variables = {
         "__sriov_result": VFS,
-        "hugepages_result": PAGES,
+        "__hugepages_result": PAGES,
         "__kernel_args_result": {"skipped": True, "changed": False},
         "__verify_result": {"checks": []},
         "other_result": "text",
