@@ -1,25 +1,69 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. All concerns of a node by name, in the order in which they are brought about."""
+"""PRIVATE. All concerns of a node by name, in the order in which they are brought about.
+
+A concern's code is imported when it is asked for: a boot, or a module, pays only for what it uses. Write these
+imports as statements: what goes to the node is found by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Callable
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
-from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
 
-Concerns = Mapping[str, Callable[[Host], Concern[Any, Any]]]
+Maker = Callable[[Host], Concern[Any, Any]]
+Concerns = Mapping[str, Maker]
 
-CONCERNS: Concerns = {
-    "boot_engine": BootEngineConcern,
-    "hugepages": HugepagesConcern,
-    "kernel_args": KernelArgsConcern,
-    "sriov": SriovConcern,
+
+def _boot_engine(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
+
+    return BootEngineConcern(host)
+
+
+def _hugepages(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
+
+    return HugepagesConcern(host)
+
+
+def _hugepages_at_boot(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
+
+    return HugepagesConcern(host, booting=True)
+
+
+def _kernel_args(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
+
+    return KernelArgsConcern(host)
+
+
+def _sriov(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
+
+    return SriovConcern(host)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``make`` for all uses but a boot; ``at_boot`` brings the concern back, None where a boot must not."""
+
+    make: Maker
+    at_boot: Maker | None = None
+
+
+REGISTRY: dict[str, Entry] = {
+    "boot_engine": Entry(_boot_engine),
+    "hugepages": Entry(_hugepages, _hugepages_at_boot),
+    # A boot neither edits boot files nor asks for another boot.
+    "kernel_args": Entry(_kernel_args),
+    "sriov": Entry(_sriov, _sriov),
 }
+
+CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}

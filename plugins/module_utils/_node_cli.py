@@ -1,11 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. ``fastpath-node``: the collection's engine on the node itself, without Ansible.
-
-A concern's code is imported when it is asked for: a boot pays only for what it uses. Write these
-imports as statements: the engine's file is packed from them.
-"""
+"""PRIVATE. ``fastpath-node``: the collection's engine on the node itself, without Ansible."""
 
 from __future__ import annotations
 
@@ -13,11 +9,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TextIO
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge, verify
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import REGISTRY
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
@@ -26,54 +23,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._store import as_json
 
 STATUS_FOLDER = "/run/fastpath"
 RETRY_SECONDS = 0.5
-
-
-def _hugepages(host: Host) -> Concern[Any, Any]:
-    from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
-
-    return HugepagesConcern(host, booting=True)
-
-
-def _hugepages_whole(host: Host) -> Concern[Any, Any]:
-    from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
-
-    return HugepagesConcern(host)
-
-
-def _sriov(host: Host) -> Concern[Any, Any]:
-    from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
-
-    return SriovConcern(host)
-
-
-def _kernel_args(host: Host) -> Concern[Any, Any]:
-    from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
-
-    return KernelArgsConcern(host)
-
-
-def _boot_engine(host: Host) -> Concern[Any, Any]:
-    from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
-
-    return BootEngineConcern(host)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """``look`` for discover and verify; ``apply`` brings the concern back, None where a boot must not."""
-
-    look: Callable[[Host], Concern[Any, Any]]
-    apply: Callable[[Host], Concern[Any, Any]] | None = None
-
-
-CONCERNS: dict[str, Entry] = {
-    "hugepages": Entry(_hugepages_whole, _hugepages),
-    "sriov": Entry(_sriov, _sriov),
-    # A boot neither edits boot files nor asks for another boot.
-    "kernel_args": Entry(_kernel_args),
-    "boot_engine": Entry(_boot_engine),
-}
-"""In the order in which they are brought back."""
 
 
 def main(argv: Sequence[str], out: TextIO | None = None) -> int:
@@ -97,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", default="/", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    appliable = [name for name, entry in CONCERNS.items() if entry.apply]
-    known = ", ".join(CONCERNS)
+    appliable = [name for name, entry in REGISTRY.items() if entry.at_boot]
+    known = ", ".join(REGISTRY)
 
     apply = commands.add_parser(
         "apply",
@@ -140,14 +89,14 @@ def _chosen(names: Sequence[str], known: Sequence[str], purpose: str) -> list[st
 
 
 def _apply(host: Host, options: argparse.Namespace, out: TextIO) -> int:
-    known = [name for name, entry in CONCERNS.items() if entry.apply]
+    known = [name for name, entry in REGISTRY.items() if entry.at_boot]
     results = [_bring_back(host, name, options.wait, out) for name in _chosen(options.concern, known, "applied")]
     return 0 if all(results) else 1
 
 
 def _bring_back(host: Host, name: str, patience: float, out: TextIO) -> bool:
     """One failed concern must not keep the next from coming back."""
-    make = CONCERNS[name].apply
+    make = REGISTRY[name].at_boot
     if make is None:
         return True
     concern = make(host)
@@ -219,8 +168,8 @@ def _say(out: TextIO, line: str) -> None:
 
 
 def _discover(host: Host, options: argparse.Namespace, out: TextIO) -> int:
-    names = _chosen(options.concern, list(CONCERNS), "looked at")
-    out.write(as_json({name: plain(CONCERNS[name].look(host).discover()) for name in names}))
+    names = _chosen(options.concern, list(REGISTRY), "looked at")
+    out.write(as_json({name: plain(REGISTRY[name].make(host).discover()) for name in names}))
     return 0
 
 
@@ -250,8 +199,8 @@ def _key(key: Any) -> str:
 
 def _verify(host: Host, options: argparse.Namespace, out: TextIO) -> int:
     checks: list[Check] = []
-    for name in _chosen(options.concern, list(CONCERNS), "verified"):
-        concern = CONCERNS[name].look(host)
+    for name in _chosen(options.concern, list(REGISTRY), "verified"):
+        concern = REGISTRY[name].make(host)
         spec = concern.store.desired()
         if spec is not None:
             checks += _checks(concern, spec)

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils import _node_cli
+from ansible_collections.nfv.fastpath.plugins.module_utils import _concerns, _node_cli
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
@@ -63,11 +63,11 @@ class Walls(Bulbs):
 def node(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _node_cli,
-        "CONCERNS",
+        "REGISTRY",
         {
-            "bulbs": _node_cli.Entry(Bulbs, Bulbs),
-            "doors": _node_cli.Entry(Doors, Doors),
-            "walls": _node_cli.Entry(Walls),
+            "bulbs": _concerns.Entry(Bulbs, Bulbs),
+            "doors": _concerns.Entry(Doors, Doors),
+            "walls": _concerns.Entry(Walls),
         },
     )
     monkeypatch.setattr(_node_cli, "RETRY_SECONDS", 0.001)
@@ -250,7 +250,8 @@ def test_long_values_are_cut_in_the_journal():
 
 
 def test_the_real_registry(tmp_path):
-    assert next(iter(_node_cli.CONCERNS)) == "hugepages"
-    for name, entry in _node_cli.CONCERNS.items():
-        for make in filter(None, (entry.look, entry.apply)):
+    assert list(_concerns.REGISTRY) == ["boot_engine", "hugepages", "kernel_args", "sriov"]
+    assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]
+    for name, entry in _concerns.REGISTRY.items():
+        for make in filter(None, (entry.make, entry.at_boot)):
             assert make(_node_cli.Host(str(tmp_path))).name == name
