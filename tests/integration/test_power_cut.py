@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from nodes import CHECKOUT, difference, fingerprint, lab, playbook, ssh
 
-SHORT_FORM = 2
+SHORT_FORM = 1
 FULL_FORM = 10
 SEED = int(os.environ.get("FASTPATH_SEED", "20261121"))
 ROUNDS = [pytest.param(number, marks=[] if number < SHORT_FORM else [pytest.mark.slow]) for number in range(FULL_FORM)]
