@@ -3,7 +3,7 @@
 
 """Power is cut in the middle of an apply, at a random point: the next run finishes, nothing is lost.
 
-Each round cuts both nodes, each at a point of its own. A reboot for the boot arguments is not part of it: the cut is one.
+Each round cuts both nodes, each at a point of its own. No reboot for the boot arguments is part of it: the cut is one.
 """
 
 from __future__ import annotations
@@ -70,10 +70,12 @@ def test_the_next_run_finishes(fresh, number):
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda node: cut_power_in_the_middle(node, delays[node]), PAIR))
     playbook("node_roles").must_pass()
-    assert playbook("node_roles").must_pass().changed() == {node: 0 for node in PAIR}
+    assert playbook("node_roles").must_pass().changed() == dict.fromkeys(PAIR, 0)
     for node in PAIR:
-        written = ssh(node, "cat /etc/fastpath/*.json | tr -d '\\n'; cat /var/lib/fastpath/*.json | tr -d '\\n'")
-        assert written.startswith("{") and written.endswith("}"), written
+        ssh(
+            node,
+            "for file in /etc/fastpath/*.json /var/lib/fastpath/*.json; do python3 -m json.tool $file || exit; done",
+        )
     playbook("teardown", *BOTH_AT_ONCE).must_pass()
     for node in PAIR:
         left = [line for line in difference(start[node], fingerprint(node)) if not line.startswith(LEFT_FOR_A_REBOOT)]
