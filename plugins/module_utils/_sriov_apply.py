@@ -32,6 +32,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KE
 # Some drivers take seconds for each VF. The write itself blocks as long as the driver works.
 NUMVFS_SECONDS = 300.0
 VF_SECONDS = 60.0
+CARRIER_SECONDS = 15.0
 MODPROBE_FOLDER = "/etc/modprobe.d"
 NUMVFS_ERRORS = {
     errno.ENOMEM: "there is no room for the VFs' memory or bus numbers: switch on SR-IOV and 'above 4G decoding' in "
@@ -153,7 +154,15 @@ class SriovWork:
             have = link.vfs.get(int(index), NOTHING)
             changes += _ip_link.vf_changes(int(index), have, VfAttributes(**wanted))
         if changes:
+            if any(wanted.get("min_rate") or wanted.get("max_rate") for wanted in operation.after.values()):
+                self._wait_for_carrier(link.name)
             _ip_link.set_vfs(self.host, link.name, self._driver(operation.target), changes)
+
+    def _wait_for_carrier(self, interface: str) -> None:
+        """Drivers check a rate against the speed of the link, which a PF that was just set up does not have yet."""
+        carrier = f"/sys/class/net/{interface}/carrier"
+        with contextlib.suppress(FastpathError):  # no cable: then the driver says what it thinks of the rate
+            self.host.wait_for(lambda: self.host.read_value(carrier) != "0", CARRIER_SECONDS, f"a link on {interface}")
 
     def _load_driver(self, operation: Operation) -> None:
         driver = operation.target

@@ -12,9 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from nodes import lab
-
-PAIR = ("node1", "node2")
+from nodes import PAIR, lab
 
 
 @pytest.fixture(scope="session")

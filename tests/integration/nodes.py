@@ -17,6 +17,7 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = str(CHECKOUT / "tests/lab/lab")
 REPORT = CHECKOUT / ".lab/report"
+PAIR = ("node1", "node2")
 FINGERPRINT = (CHECKOUT / "tests/integration/fingerprint.py").read_text()
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 

@@ -18,8 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import PAIR
-from nodes import CHECKOUT, difference, fingerprint, lab, playbook, ssh
+from nodes import CHECKOUT, PAIR, difference, fingerprint, lab, playbook, ssh
 
 ROUNDS = [pytest.param(number, marks=[pytest.mark.slow] if number else []) for number in range(5)]
 SEED = int(os.environ.get("FASTPATH_SEED", "20261121"))

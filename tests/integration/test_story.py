@@ -12,8 +12,7 @@ import json
 import re
 
 import pytest
-from conftest import PAIR
-from nodes import REPORT, boot_id, boots, difference, fingerprint, keep_journal, lab, playbook, ssh
+from nodes import PAIR, REPORT, boot_id, boots, difference, fingerprint, keep_journal, lab, playbook, ssh
 
 TASKS_A_ROLE = 15
 ORDER_PROBE = """

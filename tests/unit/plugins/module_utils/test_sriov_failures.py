@@ -11,10 +11,11 @@ import shutil
 import struct
 import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_apply
+from ansible_collections.nfv.fastpath.plugins.module_utils import _host, _sriov_apply
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
@@ -23,6 +24,7 @@ from ansible_collections.nfv.fastpath.tests.unit.sriov_words import (
     PF,
     SECOND,
     SPEC,
+    actions,
     apply,
     tear_down,
     vf,
@@ -141,6 +143,29 @@ def test_a_run_that_fails_gives_autoprobe_back(node):
     with pytest.raises(FastpathError, match="Driver igbvf does not take"):
         apply(node, SPEC)
     assert node.functions[PF].autoprobe
+
+
+RATE = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "max_rate": 100}]}]
+
+
+def without_a_link(node: FakeNode) -> Path:
+    carrier = Path(node.path("/sys/class/net/ens1/carrier"))
+    carrier.parent.mkdir(parents=True, exist_ok=True)
+    carrier.write_text("0\n")
+    return carrier
+
+
+def test_a_rate_waits_for_the_link_that_drivers_compare_it_with(node, monkeypatch):
+    carrier = without_a_link(node)
+    monkeypatch.setattr(_host.time, "sleep", lambda _seconds: carrier.write_text("1\n"))
+    apply(node, RATE)
+    assert carrier.read_text() == "1\n"
+
+
+def test_a_rate_without_a_cable_is_left_to_the_driver(node, monkeypatch):
+    without_a_link(node)
+    monkeypatch.setattr(_sriov_apply, "CARRIER_SECONDS", 0.0)
+    assert "set_vf_attributes" in actions(apply(node, RATE))
 
 
 def legacy(node: FakeNode) -> None:
