@@ -149,7 +149,7 @@ RATE = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "max_rat
 
 
 def without_a_link(node: FakeNode) -> Path:
-    carrier = Path(node.path("/sys/class/net/ens1/carrier"))
+    carrier = Path(node.path("/sys/class/net/ens1")).resolve() / "carrier"
     carrier.parent.mkdir(parents=True, exist_ok=True)
     carrier.write_text("0\n")
     return carrier
