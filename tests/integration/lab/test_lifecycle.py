@@ -28,8 +28,18 @@ def nothing(lab):
 def program(name, *arguments):
     environment = {**os.environ, "FASTPATH_LAB": f"{PREFIX}-{name}"}
     return subprocess.Popen(
-        [str(PROGRAM), *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(PROGRAM), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
+
+
+def heed_interrupts():
+    """Started in the background by a shell, the tests ignore SIGINT, and so would all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_fresh_pair_in_time_and_nothing_left(labs):
