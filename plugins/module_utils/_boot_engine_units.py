@@ -49,7 +49,9 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/libexec/fastpath/fastpath-node apply --wait 30 sriov
+# A PF that udev is still renaming would lose what is set on it.
+ExecStartPre=-/usr/bin/udevadm settle --timeout=30
+ExecStart=/usr/libexec/fastpath/fastpath-node apply --wait 60 sriov
 TimeoutStartSec=180
 
 [Install]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Sequence
@@ -209,6 +210,8 @@ class GrubLoader(BootLoader):
             self._write_drop_in(former)
             self.host.run(UPDATE, UPDATE_SECONDS)
             raise
+        finally:
+            self.host.flush_for_boot_loader(posixpath.dirname(GRUB_CFG))
 
     def _write_drop_in(self, text: str | None) -> None:
         if text is None:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import REGISTRY
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import boot_id
@@ -125,17 +125,17 @@ def _bring_back(host: Host, name: str, patience: float, out: TextIO) -> bool:
 
 
 def _patiently(concern: Concern[Any, Any], request: Request, patience: float, out: TextIO) -> Plan:
-    """A refusal changes nothing, so it can be tried again: the device may be on its way."""
+    """Devices come, are renamed and set up while a node boots. Each further try plans from what it finds."""
     deadline = time.monotonic() + patience
     said = ""
     while True:
         try:
             return converge(concern, request)
-        except Refused as refused:
+        except FastpathError as error:
             if time.monotonic() >= deadline:
                 raise
-            if refused.message != said:
-                said = refused.message
+            if error.message != said:
+                said = error.message
                 _say(out, f"{concern.name}: waiting: {said}")
         time.sleep(RETRY_SECONDS)
 
