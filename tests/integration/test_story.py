@@ -99,6 +99,7 @@ def test_7_after_a_power_cut_all_is_back_before_the_kubelet(story):
     for node in PAIR:
         lab("reset", node)
     for node in PAIR:
+        ssh(node, "systemctl is-system-running --wait || true", timeout=300)
         assert difference(states[node], fingerprint(node)) == []
         assert "7" in ssh(node, "cat /run/kubelet-saw").split()[:3]
         assert (
