@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Optional
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_ids import NET_DRIVER_IDS
@@ -52,7 +51,7 @@ def _by_id() -> dict[tuple[str, str], str]:
 _DRIVER = _by_id()
 
 
-def driver_of(vendor_id: Optional[str], device_id: Optional[str]) -> Optional[str]:
+def driver_of(vendor_id: str | None, device_id: str | None) -> str | None:
     """The DPDK network driver of a PCI id (``8086``, ``10ca`` -> ``e1000``); None: none is known."""
     return _DRIVER.get((vendor_id or "", device_id or ""))
 
@@ -76,7 +75,7 @@ def debian_package(plugin: str, abi: str) -> str:
     return f"librte-{plugin}{'-' if plugin[-1].isdigit() else ''}{abi}"
 
 
-def abi_of(depends: str) -> Optional[str]:
+def abi_of(depends: str) -> str | None:
     """The ABI that a package was built for, from its field Depends (of ``dpdk-dev``, ``openvswitch-switch-dpdk``)."""
     match = re.search(r"\blibrte-eal([0-9][0-9.]*)\b", depends)
     return match.group(1) if match else None
