@@ -83,7 +83,7 @@ class Builder:
         found = self.find(recipe.manifest)
         if found:
             return found
-        with self._locked(recipe.manifest.folder):
+        with self._locked(f"{recipe.manifest.name}-{recipe.manifest.folder}"):
             return self.find(recipe.manifest) or self._build(recipe)
 
     def _build(self, recipe: Recipe) -> Built:

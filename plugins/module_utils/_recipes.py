@@ -73,11 +73,10 @@ class Target:
     architecture: str = "x86_64"
 
 
-def root_packages(spec: BuildSpec) -> tuple[str, ...]:
+def root_packages(drivers: Sequence[str]) -> tuple[str, ...]:
     """One root for both builds, so that it is made once."""
-    drivers = {package for driver in spec.drivers for package in DRIVER_PACKAGES.get(driver, ())}
-    openvswitch = OVS_PACKAGES if spec.openvswitch else ()
-    return tuple(sorted({*TOOLS, *DPDK_PACKAGES, *drivers, *openvswitch}))
+    further = {package for driver in drivers for package in DRIVER_PACKAGES.get(driver, ())}
+    return tuple(sorted({*TOOLS, *DPDK_PACKAGES, *OVS_PACKAGES, *further}))
 
 
 def _key(inputs: Any) -> str:
@@ -107,7 +106,7 @@ def dpdk_recipe(spec: BuildSpec, artefact: Artefact, target: Target, patch_sums:
     }
     if target.baseline != DPDK_LEAST:
         options["cpu_instruction_set"] = target.baseline
-    packages = root_packages(BuildSpec(drivers=spec.drivers))
+    packages = root_packages(spec.drivers)
     inputs = {
         "recipe": RECIPE,
         "source": _source_inputs(artefact),
@@ -144,7 +143,7 @@ def ovs_recipe(spec: BuildSpec, artefact: Artefact, target: Target, dpdk: Manife
         "sysconfdir": "/etc",
         "with-dpdk": "static",
     }
-    packages = root_packages(BuildSpec(drivers=spec.drivers, openvswitch=True))
+    packages = root_packages(spec.drivers)
     inputs = {
         "recipe": RECIPE,
         "source": _source_inputs(artefact),

@@ -22,7 +22,7 @@ options:
       - How to build, a mapping. All keys are optional.
       - C(baseline) is V(auto) for the oldest CPU among the nodes, or V(x86-64-v2), V(x86-64-v3), V(x86-64-v4).
       - C(release) is V(auto) for the release of the nodes, or the code name of one.
-      - C(drivers), C(apps), C(examples) are lists of names as DPDK has them. C(options) are further options of its meson.
+      - C(drivers), C(apps), C(examples) are lists of names as DPDK has them. C(options) are further meson options.
       - C(patches) are files on the builder that are applied to DPDK in order.
       - C(openvswitch) is whether Open vSwitch is built, too, with this DPDK inside.
       - C(apt_mirror) is the package archive that the root is made from. C(jobs) is the number of parallel compilers.
@@ -51,7 +51,7 @@ requirements:
   - mmdebstrap, unshare, mount, tar and xz on the builder, and root there
 attributes:
   check_mode:
-    description: Can run in check mode and return what would be changed. A bundle that is not built yet has a short manifest.
+    description: Can run in check mode and return what would be changed. What is not built yet has a short manifest.
     support: full
   diff_mode:
     description: Returns which bundles are built before and after.
@@ -75,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 bundles:
-  description: By name, the manifest, the archive on the builder, the seconds of each step, and the source that was used.
+  description: By name, the manifest, the archive on the builder, the seconds of each step, and the source.
   returned: success
   type: dict
   sample:
