@@ -68,7 +68,9 @@ class Manifest:
         return f"{self.version}-{self.key}"
 
     def as_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "prefix": self.prefix, **asdict(self)}
+        """Lists for tuples, so that it is equal to itself after a round trip."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {"schema": SCHEMA, "prefix": self.prefix, **values}
 
 
 def parse_manifest(value: Any, variable: str = "manifest") -> Manifest:
