@@ -176,7 +176,8 @@ def _module_problems(state: DpdkState, spec: DpdkSpec) -> list[Problem]:
 
 def wanted_packages(state: DpdkState, spec: DpdkSpec) -> list[str]:
     """Sorted names for this node's distribution."""
-    names = set(spec.bundle.packages) if spec.bundle else set()
+    # dpdk-devbind calls lspci.
+    names = {"pciutils", *spec.bundle.packages} if spec.bundle else set()
     if spec.provider == PACKAGES:
         names |= {"dpdk"} | ({"dpdk-dev" if state.manager == APT else "dpdk-devel"} if spec.tools else set())
         if state.manager == APT:

@@ -50,14 +50,14 @@ APPLY = "Apply the role dpdk again."
 class DpdkConcern(Concern[DpdkState, DpdkSpec]):
     """Spec: ``{"dpdk": fastpath_dpdk, "bundle": manifest}``.
 
-    ``archive``: where a bundle was put for this run. ``remove_packages``: whether a teardown takes packages away.
+    ``archive``: where a bundle was put for this run. ``remove_packages``: this is a teardown that takes packages away.
     ``refresh``: whether the archives' lists may be read anew where they do not know DPDK.
     """
 
     name = NAME
 
     def __init__(
-        self, host: Host, archive: str | None = None, remove_packages: bool = True, refresh: bool = False
+        self, host: Host, archive: str | None = None, remove_packages: bool = False, refresh: bool = False
     ) -> None:
         super().__init__(host)
         self.archive = archive
@@ -73,15 +73,16 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
         record = self.store.record()
         devices = read_pci(self.host)
         node = discover_node(self.host)
+        installed = self.packages.installed() if self.packages else frozenset()
         return DpdkState(
             node=discover_abi(self.host),
             manager=self.packages.name if self.packages else "",
-            abi=self._abi(),
+            abi=self._abi(installed),
             kernel=node.kernel,
             lockdown=node.lockdown,
             secure_boot=bool(node.secure_boot),
             devices=devices,
-            installed=self.packages.installed() if self.packages else frozenset(),
+            installed=installed,
             files={path: self.host.read(path) for path in (MODULES_LOAD, PROFILE)},
             links=self._links(),
             loaded=frozenset(name for name in MODULES if self.host.exists(_module_folder(name))),
@@ -169,14 +170,15 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
                     "What was current stays current."
                 )
 
-    def _abi(self) -> str | None:
+    def _abi(self, installed: frozenset[str]) -> str | None:
+        """Of the version that would be installed; without the archives' lists, of the one that is."""
         if not isinstance(self.packages, Apt):
             return None
         depends = self.packages.field("dpdk-dev", "Depends")
         if depends is None and self.refresh:
             self.packages.refresh()
             depends = self.packages.field("dpdk-dev", "Depends")
-        return abi_of(depends or "")
+        return abi_of(depends or ", ".join(sorted(installed)))
 
     def _links(self) -> dict[str, str]:
         names = [name for name in self.host.listdir(LINKS) if name.startswith("dpdk-") or name in self._recorded()]
@@ -195,7 +197,7 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
 
     def _removable(self, record: dict[str, Any]) -> tuple[str, ...]:
         packages = record.get("packages", ())
-        if not packages or not self.remove_packages or not self.packages or self.refresh:
+        if not packages or not self.remove_packages or not self.packages:
             return ()
         return tuple(self.packages.removable(packages))
 
@@ -203,7 +205,8 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
         """The record first: also what comes along by dependency goes again at a teardown."""
         manager: PackageManager = must_have_manager(self.packages)
         record = self.store.record()
-        added = set(manager.would_install(packages)) | set(packages)
+        # A simulation names upgrades as well; what was there before is not ours.
+        added = ({*manager.would_install(packages)} | {*packages}) - manager.installed()
         self.store.save_record({**record, "packages": sorted({*record.get("packages", ()), *added})})
         manager.install(packages)
 

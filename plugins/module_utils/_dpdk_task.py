@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_spec import PACKAGES, parse_dpdk
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 
 
@@ -20,8 +21,10 @@ def dpdk_result(
 ) -> dict[str, Any]:
     """Carry out, or answer ``archive_needed`` with nothing changed: first every refusal, then the copying."""
     present = params["state"] == "present"
-    concern = DpdkConcern(host, params.get("archive"), params.get("remove_packages", True), refresh=present)
     spec = {"dpdk": params.get("spec"), "bundle": params.get("bundle")}
+    by_packages = present and parse_dpdk(spec).provider == PACKAGES
+    removes = not present and bool(params.get("remove_packages", True))
+    concern = DpdkConcern(host, params.get("archive"), remove_packages=removes, refresh=by_packages)
 
     def request(dry: bool) -> Request:
         return Request(spec, present, dry, bool(params.get("disruption_ok")))
