@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine import BootEngineConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
+from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
@@ -23,3 +24,6 @@ CONCERNS: Concerns = {
     "kernel_args": KernelArgsConcern,
     "sriov": SriovConcern,
 }
+
+# Those that need nothing before a reboot and have no part in deciding on one.
+VERIFIED: Concerns = {**CONCERNS, "dpdk": DpdkConcern}
