@@ -204,6 +204,8 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
     def _install(self, packages: list[str]) -> None:
         """The record first: also what comes along by dependency goes again at a teardown."""
         manager: PackageManager = must_have_manager(self.packages)
+        if manager.unknown(packages):
+            manager.refresh()
         record = self.store.record()
         # A simulation names upgrades as well; what was there before is not ours.
         added = ({*manager.would_install(packages)} | {*packages}) - manager.installed()

@@ -35,6 +35,10 @@ class PackageManager:
         """A field of the version that would be installed; None: the package is not known."""
         raise NotImplementedError
 
+    def unknown(self, packages: Sequence[str]) -> list[str]:
+        """Those that the archives' lists do not have, as far as this node has read them."""
+        raise NotImplementedError
+
     def refresh(self) -> None:
         """Read the archives' lists. They are a cache: nothing of the node's state changes."""
         raise NotImplementedError
@@ -70,6 +74,11 @@ class Apt(PackageManager):
             return None
         found = re.search(rf"^{field}: (.*)$", done.out, re.MULTILINE)
         return found.group(1) if found else ""
+
+    def unknown(self, packages: Sequence[str]) -> list[str]:
+        out = self.host.run(["apt-cache", "show", "--no-all-versions", *packages], timeout=QUERY_SECONDS).out
+        known = set(re.findall(r"^Package: (\S+)$", out, re.MULTILINE))
+        return [name for name in packages if name not in known]
 
     def refresh(self) -> None:
         self.host.must_run([*_APT, "update"], timeout=SECONDS)
@@ -123,6 +132,10 @@ class Dnf(PackageManager):
         form = {"Version": "%{version}", "Depends": "%{requires}"}.get(field, "%{name}")
         argv = ["dnf", "-q", "-C", "repoquery", "--latest-limit=1", "--queryformat", form + "\\n", package]
         return self.host.run(argv, timeout=QUERY_SECONDS).out.strip() or None
+
+    def unknown(self, packages: Sequence[str]) -> list[str]:
+        """dnf reads its lists by itself."""
+        return []
 
     def refresh(self) -> None:
         self.host.must_run(["dnf", "-q", "makecache"], timeout=SECONDS)

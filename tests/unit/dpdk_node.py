@@ -79,7 +79,9 @@ class DpdkNode:
     def apt_cache(self, argv):
         if not self.known:
             return Completed(100, "", "E: No packages found")
-        return Completed(0, "Package: dpdk-dev\nDepends: libdpdk-dev, librte-eal25 (>= 24.11)\n", "")
+        fields = {"dpdk-dev": "Depends: libdpdk-dev, librte-eal25 (>= 24.11)\n"}
+        names = [word for word in argv[2:] if not word.startswith("-")]
+        return Completed(0, "\n".join(f"Package: {name}\n{fields.get(name, '')}" for name in names), "")
 
     def modprobe(self, argv):
         self.commands.append(argv)

@@ -253,6 +253,15 @@ def test_a_bundle_is_brought_only_if_it_is_needed(node, tmp_path):
     assert (again["changed"], again["archive_needed"]) == (False, False)
 
 
+def test_lists_of_archives_are_read_for_the_libraries_of_a_bundle(node, tmp_path):
+    node.known = False
+    bundle = make_bundle(tmp_path)
+    dry = apply(node, SOURCE, dry_run=True, bundle=bundle[0].as_json())
+    assert node.commands == []
+    assert dry["operations"] == ship(node, bundle)["operations"]
+    assert node.commands[:2] == [["update"], ["install", "libnuma1", "pciutils"]]
+
+
 def test_commands_and_pkg_config_lead_to_the_current_bundle(node, tmp_path):
     ship(node, make_bundle(tmp_path))
     links = node.folder / "usr/local/bin"

@@ -51,6 +51,14 @@ def test_a_field_of_the_candidate():
     assert manager.field("dpdk-dev", "Depends") is None
 
 
+def test_what_the_lists_do_not_have():
+    show = ["apt-cache", "show", "--no-all-versions", "a", "b", "c"]
+    manager, _left = apt((show, "Package: c\nVersion: 1\n\nPackage: a\n"), (show, Completed(100, "", "E: none")))
+    assert manager.unknown(["a", "b", "c"]) == ["b"]
+    assert manager.unknown(["a", "b", "c"]) == ["a", "b", "c"]
+    assert Dnf(Host()).unknown(["a"]) == []
+
+
 def test_what_comes_along():
     out = "Inst librte-eal25 (24.11.4 Debian:13 [amd64])\nInst dpdk:amd64 (24.11.4)\nConf dpdk (24.11.4)\n"
     manager, _left = apt(([*APT, "--simulate", "--no-install-recommends", "install", "dpdk"], out))
