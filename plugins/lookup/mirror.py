@@ -35,9 +35,8 @@ from typing import Any
 from ansible.plugins.lookup import LookupBase
 
 
-def find_mirror(environment: Any = os.environ, plugin: str = __file__) -> str:
+def find_mirror(named: str, plugin: str = __file__) -> str:
     """The folder that is named, or the one that lies beside the checkout, or nothing."""
-    named = environment.get("FASTPATH_MIRROR", "")
     if named:
         return str(Path(named).expanduser().absolute())
     beside = Path(plugin).resolve().parents[3] / "shared" / "mirror"
@@ -48,4 +47,4 @@ class LookupModule(LookupBase):
     """See DOCUMENTATION."""
 
     def run(self, terms: Any, variables: Any = None, **kwargs: Any) -> list[str]:
-        return [find_mirror()]
+        return [find_mirror(os.environ.get("FASTPATH_MIRROR", ""))]

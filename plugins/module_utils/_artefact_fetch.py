@@ -71,7 +71,8 @@ def default_cache() -> str:
 
 
 def _open_url(url: str, timeout: float) -> BinaryIO:
-    stream: BinaryIO = urllib.request.urlopen(url, timeout=timeout)
+    """Through the proxy that the environment names, if any. Plain standard library: this also runs without Ansible."""
+    stream: BinaryIO = urllib.request.build_opener().open(url, timeout=timeout)
     return stream
 
 

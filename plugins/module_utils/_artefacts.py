@@ -56,10 +56,10 @@ class Artefact:
         return (Source("mirror", f"{folder.rstrip('/')}/{self.file}", self.sha256), *self.sources)
 
 
-def artefacts(overrides: Any = None, table: Mapping[str, Mapping[str, Any]] = ARTEFACTS) -> dict[str, Artefact]:
+def artefacts(overrides: Any = None) -> dict[str, Artefact]:
     """The list, with what the user says otherwise: ``{dpdk: {version: 24.11.8, sha256: ..., url: ...}}``."""
     problems: list[Problem] = []
-    found = {name: _of_list(name, entry) for name, entry in table.items()}
+    found = {name: _of_list(name, entry) for name, entry in ARTEFACTS.items()}
     if overrides is not None and not isinstance(overrides, dict):
         message = "must be a mapping from the name of an artefact, e.g. {dpdk: {sha256: ...}}."
         raise Refused([Problem(VARIABLE, overrides, message)])

@@ -17,14 +17,14 @@ def plugin_in(folder):
 
 def test_the_environment_goes_first(tmp_path):
     (tmp_path / "shared/mirror").mkdir(parents=True)
-    assert find_mirror({"FASTPATH_MIRROR": "/srv/m"}, plugin_in(tmp_path)) == "/srv/m"
+    assert find_mirror("/srv/m", plugin_in(tmp_path)) == "/srv/m"
 
 
 def test_the_folder_beside_the_checkout_is_found_by_itself(tmp_path):
     plugin = plugin_in(tmp_path)
-    assert find_mirror({}, plugin) == ""
+    assert find_mirror("", plugin) == ""
     (tmp_path / "shared/mirror").mkdir(parents=True)
-    assert find_mirror({}, plugin) == str(tmp_path / "shared/mirror")
+    assert find_mirror("", plugin) == str(tmp_path / "shared/mirror")
 
 
 def test_also_through_a_link_to_the_checkout(tmp_path):
@@ -33,7 +33,7 @@ def test_also_through_a_link_to_the_checkout(tmp_path):
     link = tmp_path / "elsewhere/deep/fastpath"
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "checkout")
-    assert find_mirror({}, str(link / "plugins/lookup/mirror.py")) == str(tmp_path / "shared/mirror")
+    assert find_mirror("", str(link / "plugins/lookup/mirror.py")) == str(tmp_path / "shared/mirror")
 
 
 def test_the_lookup_returns_one_text(monkeypatch):

@@ -201,7 +201,10 @@ def test_filling_a_mirror_twice(tmp_path, mirror):
 def test_a_go_module_is_not_put_into_a_mirror(tmp_path):
     path = tmp_path / "m.zip"
     path.write_bytes(CONTENT)
-    run = lambda argv, timeout, stdin: Completed(0, json.dumps({"Zip": str(path)}), "")  # noqa: E731
+
+    def run(argv, timeout, stdin):
+        return Completed(0, json.dumps({"Zip": str(path)}), "")
+
     item = artefact(Source("go", "m@v1", (SUM,)))
     fetched = fetcher(tmp_path, run=run).fetch(item)
     assert fill_mirror(str(tmp_path / "new"), [(item, fetched)]) == []
