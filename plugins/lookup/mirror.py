@@ -4,6 +4,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+
 DOCUMENTATION = r"""
 name: mirror
 short_description: The folder of the artefacts' mirror on the controller
@@ -27,12 +33,6 @@ _raw:
   type: list
   elements: str
 """
-
-import os
-from pathlib import Path
-from typing import Any
-
-from ansible.plugins.lookup import LookupBase
 
 
 def find_mirror(named: str, plugin: str = __file__) -> str:
