@@ -50,6 +50,12 @@ def _sriov(host: Host) -> Concern[Any, Any]:
     return SriovConcern(host)
 
 
+def _dpdk(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
+
+    return DpdkConcern(host)
+
+
 @dataclass(frozen=True)
 class Entry:
     """``make`` for all uses but a boot; ``at_boot`` brings the concern back, None where a boot must not."""
@@ -67,3 +73,6 @@ REGISTRY: dict[str, Entry] = {
 }
 
 CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}
+
+# Those that need nothing before a reboot and have no part in deciding on one.
+VERIFIED: Concerns = {**CONCERNS, "dpdk": _dpdk}

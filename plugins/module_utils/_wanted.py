@@ -17,11 +17,16 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import Pf
 
 PREFIX = "fastpath_"
 VARIABLES = (
+    "fastpath_artefacts",
     "fastpath_disruption_ok",
+    "fastpath_dpdk",
+    "fastpath_dpdk_build",
     "fastpath_hosts",
     "fastpath_hugepages",
     "fastpath_kernel_args",
     "fastpath_known_variables",
+    "fastpath_mirror",
+    "fastpath_mirror_export",
     "fastpath_networks",
     "fastpath_noiommu_ok",
     "fastpath_reboot_ok",
@@ -62,8 +67,10 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
 def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of each concern as its module stores it; None where nothing is asked for."""
     kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
+    dpdk = params.get("dpdk")
     return {
         "boot_engine": params.get("boot_engine"),
+        "dpdk": None if dpdk is None else {"dpdk": dpdk},
         "hugepages": hugepages,
         "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
         "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},

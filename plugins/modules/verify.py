@@ -34,6 +34,10 @@ options:
       - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
     type: bool
     default: false
+  dpdk:
+    description:
+      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not checked without it.
+    type: raw
   boot_engine:
     description:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
@@ -114,17 +118,17 @@ node_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import VERIFIED
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._verification import verification
 
 
 def main() -> None:
-    specs = {name: {"type": "raw"} for name in CONCERNS}
+    specs = {name: {"type": "raw"} for name in VERIFIED}
     flag = {"type": "bool", "default": False}
     module = AnsibleModule(argument_spec={**specs, "noiommu_ok": flag, "fail": flag}, supports_check_mode=True)
-    run_guarded(module, lambda: verification(Host(), module.params, CONCERNS))
+    run_guarded(module, lambda: verification(Host(), module.params, VERIFIED))
 
 
 if __name__ == "__main__":

@@ -84,11 +84,13 @@ def test_variables_like_nothing_known_and_of_ones_own():
 def test_specs_are_as_the_modules_store_them():
     assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
         "boot_engine": None,
+        "dpdk": None,
         "hugepages": [],
         "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},
         "sriov": {"pfs": [1], "noiommu_ok": True},
     }
     assert set(concern_specs({}).values()) == {None}
+    assert concern_specs({"dpdk": {}})["dpdk"] == {"dpdk": {}}
 
 
 def files(*patterns):
@@ -97,8 +99,8 @@ def files(*patterns):
 
 def test_every_variable_that_is_read_is_known():
     text = "".join(path.read_text() for path in files("roles/*/*/*.yml", "playbooks/*.yml", "inventories/**/*.yml"))
-    # fastpath_nodes is a group.
-    used = set(re.findall(r"\bfastpath_[a-z_]+\b", text)) - {"fastpath_nodes", "fastpath_"}
+    # fastpath_nodes and fastpath_builder are groups.
+    used = set(re.findall(r"\bfastpath_[a-z_]+\b", text)) - {"fastpath_nodes", "fastpath_builder", "fastpath_"}
     assert used <= set(VARIABLES)
 
 
