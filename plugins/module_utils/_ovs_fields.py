@@ -117,10 +117,10 @@ def affinity(value: Any) -> dict[int, int]:
     """CPU by queue: ``{0: 3, 1: 7}`` or ``"0:3,1:7"``."""
     shape = 'must be a CPU for each receive queue, such as {0: 3, 1: 7} or "0:3,1:7"'
     if isinstance(value, str):
-        pairs = [tuple(part.split(":")) for part in value.replace(" ", "").split(",")]
-        if any(len(pair) != 2 for pair in pairs):
-            raise Wrong(shape)
-        value = dict(pairs)
+        pairs = [part.partition(":") for part in value.replace(" ", "").split(",")]
+        value = {queue: cpu for queue, _colon, cpu in pairs}
+        if len(value) != len(pairs):
+            raise Wrong(f"{shape}; a queue stands there twice")
     if not isinstance(value, Mapping):
         raise Wrong(f"{shape}; YAML reads 0:3 without quotes as a number")
     try:

@@ -104,7 +104,7 @@ def _below_rundir(value: Any) -> str:
     fits = isinstance(value, str) and re.match(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\Z", value)
     if fits and ".." not in value.split("/") and posixpath.normpath(value) == value:
         return str(value)
-    raise Wrong("must be a directory below that of Open vSwitch, without a slash in front: vhost for /run/openvswitch/vhost")
+    raise Wrong("must be a directory below /run/openvswitch, without a slash in front, such as vhost")
 
 
 _CPU_LIST = 'CPU list, such as `"2-3,6"`'
@@ -112,7 +112,13 @@ _MEMORY = "MiB by NUMA node, such as `{0: 1024, 1: 0}`"
 _BOOL = "true, false"
 
 _ALL = (
-    Key("dpdk-init", _dpdk_init, "true, false, try", WITH_DPDK, "whether DPDK is used; try: go on without it if it fails"),
+    Key(
+        "dpdk-init",
+        _dpdk_init,
+        "true, false, try",
+        WITH_DPDK,
+        "whether DPDK is used; try: go on without, if it fails",
+    ),
     Key("dpdk-lcore-mask", _cpus, _CPU_LIST, WITH_DPDK, "CPUs of DPDK threads that are no PMD threads"),
     Key("pmd-cpu-mask", _cpus, _CPU_LIST, LIVE, "CPUs of the PMD threads, which poll without a pause"),
     Key("dpdk-socket-mem", _memory, _MEMORY, WITH_DPDK, "hugepage memory taken at start, for each NUMA node"),
@@ -120,11 +126,11 @@ _ALL = (
     Key("dpdk-alloc-mem", _number(), "MiB", WITH_DPDK, "hugepage memory taken at start, from any NUMA node"),
     Key("dpdk-hugepage-dir", _absolute, "path", WITH_DPDK, "mount of hugetlbfs, where there are several"),
     Key("dpdk-extra", _text, "text", WITH_DPDK, "further arguments of the EAL"),
-    Key("vhost-sock-dir", _below_rundir, "directory below /run/openvswitch", WITH_DPDK, "sockets of dpdkvhostuser ports"),
+    Key("vhost-sock-dir", _below_rundir, "folder below /run/openvswitch", WITH_DPDK, "sockets of dpdkvhostuser ports"),
     Key("vhost-iommu-support", _flag, _BOOL, WITH_DPDK, "virtual IOMMU for vhost-user clients"),
     Key("vhost-postcopy-support", _flag, _BOOL, WITH_DPDK, "post-copy live migration of vhost-user clients"),
     Key("per-port-memory", _flag, _BOOL, WITH_DPDK, "a memory pool for each port instead of shared ones"),
-    Key("shared-mempool-config", _text, "list", WITH_DPDK, "MTUs for which memory pools are shared, such as 9000,1500:1"),
+    Key("shared-mempool-config", _text, "list", WITH_DPDK, "MTUs with shared memory pools, such as 9000,1500:1"),
     Key("dpdk-probe-at-init", _flag, _BOOL, WITH_DPDK, "probe all devices when DPDK starts (4.0 and later)"),
     Key("userspace-tso-enable", _flag, _BOOL, AT_START, "TCP segmentation offload in the userspace datapath"),
     Key("hw-offload", _flag, _BOOL, AT_START, "flows in hardware"),
@@ -144,7 +150,13 @@ _ALL = (
     Key("pmd-auto-lb-load-threshold", _number(0, 100), "percent", LIVE, "load of a PMD thread that calls for it"),
     Key("pmd-auto-lb-improvement-threshold", _number(0, 100), "percent", LIVE, "improvement that is worth it"),
     Key("pmd-auto-lb-rebal-interval", _number(0, 20000), "minutes", LIVE, "least time between two rebalancings"),
-    Key("pmd-sleep-max", _text, "µs, or list such as `50,2:0`", LIVE, "longest sleep of an idle PMD thread (3.2 and later)"),
+    Key(
+        "pmd-sleep-max",
+        _text,
+        "µs, or list such as `50,2:0`",
+        LIVE,
+        "longest sleep of an idle PMD thread (3.2 and later)",
+    ),
     Key("pmd-maxsleep", _number(), "µs", LIVE, "the same in 3.1"),
     Key("pmd-perf-metrics", _flag, _BOOL, LIVE, "detailed figures of PMD threads"),
     Key("smc-enable", _flag, _BOOL, LIVE, "signature match cache"),

@@ -31,7 +31,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_keys import AT_START, WITH_DPDK, effect_of
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import DEVARGS, InterfaceSpec, PortSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import BridgeSpec, OvsSpec
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import DROP_IN, OvsState, find_vf, wanted_files
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
+    DROP_IN,
+    OvsState,
+    find_vf,
+    flows_path,
+    wanted_files,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 
 ADD_BRIDGE, DELETE_BRIDGE, ADD_PORT, DELETE_PORT = "add_bridge", "delete_bridge", "add_port", "delete_port"
@@ -95,7 +101,11 @@ def _plan(current: OvsState, spec: OvsSpec, files: Mapping[str, str], warnings: 
     if changes.problems:
         raise Refused(changes.problems)
     cells = dict(_cells(current, spec, changes))
-    sets = [_set(current, cell, value) for cell, value in _targets(current, cells, changes) if _differs(current, cell, value)]
+    sets = [
+        _set(current, cell, value)
+        for cell, value in _targets(current, cells, changes)
+        if _differs(current, cell, value)
+    ]
     database = [*changes.operations, *sets, *_retries(current, spec, changes)]
     steps = [*_file_operations(current, files), *_start_server(current, database), *database]
     steps += _restart(current, spec, steps, changes)
@@ -163,7 +173,9 @@ def _delete_bridge(current: OvsState, name: str, changes: _Changes) -> None:
     reason = f"others put {', '.join(foreign)} on this bridge" if foreign else ""
     step = Operation(DELETE_BRIDGE, name, bridge_content(database, name), None, bool(foreign), reason)
     changes.operations.append(step)
-    changes.gone.update((name, *ports, *(item for port in ports for item in database.ports[port].columns["interfaces"])))
+    changes.gone.update(
+        (name, *ports, *(item for port in ports for item in database.ports[port].columns["interfaces"]))
+    )
 
 
 def _must_be_made_anew(current: OvsState, bridge: str, port: PortSpec) -> bool:
@@ -186,6 +198,9 @@ def _add(current: OvsState, bridge: BridgeSpec, changes: _Changes) -> None:
         other = database.bridge_of(bridge.name)
         changes.problems.append(Problem(f"{bridge.variable}.name", bridge.name, f"is a port of bridge {other}"))
         return
+    if bridge.flows is not None and not new and not database.bridges[bridge.name].owned:
+        shape = "can be given for bridges that this collection makes, and this one was made by others"
+        changes.problems.append(Problem(f"{bridge.variable}.flows", list(bridge.flows), shape))
     ports = {}
     for port in bridge.ports:
         if port.name in database.ports and port.name not in changes.gone:
@@ -285,7 +300,7 @@ def _targets(current: OvsState, cells: Mapping[Cell, Any], changes: _Changes) ->
 
 
 def _differs(current: OvsState, cell: Cell, value: Any) -> bool:
-    return _normal(current.database.value(cell)) != _normal(value)
+    return bool(_normal(current.database.value(cell)) != _normal(value))
 
 
 def _normal(value: Any) -> Any:
@@ -298,7 +313,9 @@ def _set(current: OvsState, cell: Cell, value: Any) -> Operation:
     reason = ""
     ports = current.database.bridges[cell.row].columns["ports"] if cell.table == BRIDGE else ()
     if cell.column == "datapath_type" and len(ports) > 1:
-        reason = f"all ports of the bridge leave their datapath ({', '.join(port for port in ports if port != cell.row)})"
+        reason = (
+            f"all ports of the bridge leave their datapath ({', '.join(port for port in ports if port != cell.row)})"
+        )
     before = as_plain(current.database.value(cell))
     return Operation(SET, str(cell), before, as_plain(value), bool(reason), reason)
 
@@ -322,7 +339,9 @@ def _file_operations(current: OvsState, files: Mapping[str, str]) -> list[Operat
         for path, text in sorted(files.items())
         if current.files.get(path) != text
     ]
-    return steps + [Operation(REMOVE_FILE, path, current.files[path], None) for path in sorted(set(current.files) - set(files))]
+    return steps + [
+        Operation(REMOVE_FILE, path, current.files[path], None) for path in sorted(set(current.files) - set(files))
+    ]
 
 
 def _start_server(current: OvsState, database: list[Operation]) -> list[Operation]:
@@ -369,6 +388,9 @@ def _flow_operations(current: OvsState, spec: OvsSpec, changes: _Changes, starte
         stale = bridge.name in changes.made or bridge.name in current.other_flows
         if bridge.flows is not None and stale and not started:
             found.append(Operation(REPLACE_FLOWS, bridge.name, None, list(bridge.flows)))
+        elif bridge.flows is None and flows_path(bridge.name) in current.files and not started:
+            default = [] if bridge.columns.get("fail_mode") == "secure" else ["priority=0,actions=NORMAL"]
+            found.append(Operation(REPLACE_FLOWS, bridge.name, None, default))
     return found
 
 

@@ -198,6 +198,8 @@ def _check_required(kind: str, values: Mapping[str, Any], variable: str, problem
     if len(given) > 1:
         problems.append(Problem(f"{variable}.vf", values["vf"], "stands beside pci: use one of them"))
     if kind == CLIENT and "vhost-server-path" not in values["options"]:
-        problems.append(Problem(f"{variable}.socket", None, "is missing: the path of the socket that the other end makes"))
+        problems.append(
+            Problem(f"{variable}.socket", None, "is missing: the path of the socket, which the other end makes")
+        )
     if kind == PATCH and "peer" not in values["options"]:
         problems.append(Problem(f"{variable}.peer", None, "is missing: the name of the patch port at the other end"))

@@ -74,7 +74,9 @@ def parse_ovs(spec: Any, variable: str = VARIABLE) -> tuple[OvsSpec, list[Proble
     raw = read.value(read.text_map, spec.get("raw_other_config"), f"{variable}.raw_other_config", problems) or {}
     for key in raw:
         if key in KEYS:
-            problems.append(Problem(f"{variable}.raw_other_config.{key}", raw[key], "is known: write it in other_config"))
+            problems.append(
+                Problem(f"{variable}.raw_other_config.{key}", raw[key], "is known: write it in other_config")
+            )
     bridges = _bridges(spec.get("bridges"), f"{variable}.bridges", problems)
     _check_together(bridges, problems)
     return OvsSpec({**other_config, **raw}, tuple(bridges)), problems
