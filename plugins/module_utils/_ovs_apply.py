@@ -110,7 +110,7 @@ class OvsWork:
         pid = vswitchd_pid(self.host)
 
         def settled() -> bool:
-            return self.database.taken_over() >= number or vswitchd_pid(self.host) != pid
+            return self.database.taken_over(number) >= number or vswitchd_pid(self.host) != pid
 
         try:
             self.host.wait_for(settled, self.timeout, "ovs-vswitchd to take the change over")
@@ -141,11 +141,9 @@ class OvsWork:
         wrong = {name: row.get("error") for name, row in rows.items() if row.owned and row.get("error")}
         if wrong:
             told = "; ".join(f"{name}: {error}" for name, error in sorted(wrong.items()))
-            hint = (
-                "A device needs its PMD plugin (packages librte-net-*), a driver such as vfio-pci, and its IOMMU group."
-            )
             raise FastpathError(
-                f"ovs-vswitchd could not make all interfaces on {platform.node()} ({told}). {self._reason(mark)} {hint} "
+                f"ovs-vswitchd could not make all interfaces on {platform.node()} ({told}). {self._reason(mark)} "
+                "A device needs its PMD plugin (packages librte-net-*), a driver such as vfio-pci, and its IOMMU group. "
                 "The configuration stands; the next run tries again.",
                 interface_errors=wrong,
             )

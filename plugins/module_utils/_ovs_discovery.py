@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import WrongCpus, parse_cpu_list
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Database
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
     DROP_IN,
     FLOWS_FOLDER,
@@ -51,9 +50,9 @@ def read_service(host: Host, database: Ovsdb) -> Service:
 
 
 def vswitchd_pid(host: Host) -> int | None:
-    """The process, if it lives and is what the file says."""
+    """The process, if it lives (one that ended has no program) and is what the file says."""
     text = host.read_value(PID_FILE) or ""
-    if not text.isdigit():
+    if not text.isdigit() or _target(host, f"/proc/{text}/exe") is None:
         return None
     name = host.read_value(f"/proc/{text}/comm") or ""
     return int(text) if name.startswith("ovs-vswitchd") else None
@@ -90,10 +89,6 @@ def folder_problems(host: Host, folders: Iterable[str]) -> dict[str, str]:
         elif not os.access(path, os.W_OK | os.X_OK):
             found[folder] = f"{above} cannot be written to"
     return found
-
-
-def bridges_with_flows(database: Database, wanted: Iterable[str]) -> list[str]:
-    return sorted(set(wanted) & set(database.bridges))
 
 
 def _cpus(host: Host) -> dict[int, int | None]:

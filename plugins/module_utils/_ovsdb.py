@@ -20,6 +20,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import 
 SOCKET = "/run/openvswitch/db.sock"
 FILES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
 SCHEMA = "Open_vSwitch"
+WAIT_MILLISECONDS = 500
 # The kernel takes no longer single argument.
 MAX_ARGUMENT = 128 * 1024 - 1
 
@@ -54,12 +55,19 @@ class Ovsdb:
         """All or nothing; the number that ovs-vswitchd reports back in ``cur_cfg`` once it took the change over."""
         return int(self.transact(steps)[-1]["rows"][0]["next_cfg"])
 
-    def taken_over(self) -> int:
-        """``cur_cfg``: which change ovs-vswitchd has taken over."""
+    def taken_over(self, wait_for: int | None = None) -> int:
+        """``cur_cfg``: which change ovs-vswitchd has taken over; the server waits a moment for a certain one."""
         select = {"op": "select", "table": ROOT, "where": [], "columns": ["cur_cfg"]}
+        if wait_for is not None:
+            wait = {"op": "wait", "timeout": WAIT_MILLISECONDS, "until": "==", "rows": [{"cur_cfg": wait_for}]}
+            self._reply([{**wait, "table": ROOT, "where": [], "columns": ["cur_cfg"]}])
         return int(self.transact([select])[0]["rows"][0]["cur_cfg"])
 
     def transact(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The answers; FastpathError where the server refused, and then it did nothing of it."""
+        return _answers(self._reply(steps))
+
+    def _reply(self, steps: list[dict[str, Any]]) -> str:
         request = json.dumps([SCHEMA, *steps], separators=(",", ":"))
         if len(request.encode()) > MAX_ARGUMENT:
             raise FastpathError(
@@ -71,7 +79,7 @@ class Ovsdb:
         if done.rc != 0:
             said = (done.err.strip() or done.out.strip())[-2000:]
             raise FastpathError(f"Open vSwitch's database server at {self.socket} did not answer: {said}")
-        return _answers(done.out)
+        return done.out
 
 
 def _answers(text: str) -> list[dict[str, Any]]:

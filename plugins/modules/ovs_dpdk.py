@@ -33,8 +33,8 @@ options:
       - C(bridges) is a list with C(name), C(datapath_type) (V(netdev)), C(fail_mode), C(protocols), C(controllers),
         C(mac), C(mtu), C(flows), C(other_config), C(external_ids) and C(ports).
       - C(ports) is a list with C(name), C(type), and as the type needs it C(pci) or C(vf) (C(pf) and C(index)),
-        C(socket) or C(peer); further C(n_rxq), C(pmd_rxq_affinity), C(mtu_request), C(ofport_request), C(tag), C(trunks),
-        C(vlan_mode), C(options), C(other_config) and C(external_ids).
+        C(socket) or C(peer); further C(n_rxq), C(pmd_rxq_affinity), C(mtu_request), C(ofport_request), C(tag),
+        C(trunks), C(vlan_mode), C(options), C(other_config) and C(external_ids).
       - A port of the type V(bond) has C(members), C(bond_mode), C(lacp) and C(port_other_config).
       - It is checked by the module itself, which reports all problems at once.
     type: raw
