@@ -23,7 +23,7 @@ WITH_DPDK = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 PLAIN = Path("/usr/lib/openvswitch-switch/ovs-vswitchd")
 RUNDIR, LOGDIR, DBDIR = "run/openvswitch", "var/log/openvswitch", "etc/openvswitch"
 # DPDK with neither hugepages nor devices.
-EAL = "--no-huge --legacy-mem -m 1024 --no-pci"
+EAL = "--no-huge --legacy-mem -m 512 --no-pci"
 SECONDS = 10.0
 
 
