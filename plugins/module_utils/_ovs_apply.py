@@ -29,7 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_plan import (
     changes_units,
     inverse,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import RUNDIR, flows_path, replace_flows
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import RUNDIR, flow_text, replace_flows
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_transaction import transaction
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
@@ -143,7 +143,7 @@ class OvsWork:
             told = "; ".join(f"{name}: {error}" for name, error in sorted(wrong.items()))
             raise FastpathError(
                 f"ovs-vswitchd could not make all interfaces on {platform.node()} ({told}). {self._reason(mark)} "
-                "A device needs its PMD plugin (packages librte-net-*), a driver such as vfio-pci, and its IOMMU group. "
+                "A device needs its plugin of DPDK (packages librte-net-*), a driver such as vfio-pci, and an IOMMU. "
                 "The configuration stands; the next run tries again.",
                 interface_errors=wrong,
             )
@@ -154,12 +154,8 @@ class OvsWork:
                 os.makedirs(self.host.path(f"{RUNDIR}/{step.after}"), mode=0o755, exist_ok=True)
 
     def _replace_flows(self, step: Operation) -> None:
-        source = flows_path(step.target)
-        if not self.host.exists(source):
-            flows = "".join(f"{flow}\n" for flow in step.after)
-            self.host.must_run(replace_flows(step.target, "-"), self.timeout, flows)
-        else:
-            self.host.must_run(replace_flows(step.target, source), self.timeout)
+        argv = replace_flows(step.target, "/dev/stdin", step.after["bundle"])
+        self.host.must_run(argv, self.timeout, flow_text(tuple(step.after["flows"])))
 
     def _log_size(self) -> int:
         try:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +24,10 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_preconditions import find, socket_folders
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec, parse_ovs
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import OvsState, flow_text
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import ALL_OPENFLOW, OvsState, flow_text
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 
-ALL_OPENFLOW = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"
 DIFFERENT = 2
 
 
@@ -90,10 +91,15 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
             self.host.write_file(operation.target, operation.after)
         elif operation.action == _ovs_plan.REMOVE_FILE:
             self.host.remove(operation.target)
+            self._remove_empty(posixpath.dirname(operation.target))
         elif operation.action == _ovs_plan.START_SERVER:
             if not self._current.service.installed:
                 raise FastpathError("Open vSwitch is not installed: the role ovs_dpdk installs it.")
             OvsWork(self.host, self.database, self.timeout).start_server()
+
+    def _remove_empty(self, folder: str) -> None:
+        if not self.host.listdir(folder) and self.host.exists(folder):
+            os.rmdir(self.host.path(folder))
 
     def finish(self, plan: Plan) -> None:
         former = self._current

@@ -248,7 +248,7 @@ def drivers_for(modaliases: Iterable[str], table: str) -> set[str]:
     """The kernel's modules for devices, out of its ``modules.alias``."""
     wanted = set(modaliases)
     vendors = {alias[:14] for alias in wanted}
-    found = set()
+    found: set[str] = set()
     for line in table.splitlines():
         if line.startswith("alias pci:") and line[6:20] in vendors:
             _alias, pattern, module = line.split(" ", 2)

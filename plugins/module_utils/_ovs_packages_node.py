@@ -110,8 +110,8 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         self.host.must_run([*APT_GET, "update"], APT_SECONDS)
         if self._candidate() is None:
             raise FastpathError(
-                f"The package sources of {platform.node()} have no {packages.WITH_DPDK}: add a source that does, or use "
-                "the provider source."
+                f"The package sources of {platform.node()} have no {packages.WITH_DPDK}: add a source that does, "
+                "or use the provider source."
             )
 
     def _backup_database(self, operation: Operation) -> None:

@@ -28,14 +28,15 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import 
     flatten,
     port_content,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_keys import AT_START, WITH_DPDK, effect_of
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import DEVARGS, InterfaceSpec, PortSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_restart import restart_reason
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import BridgeSpec, OvsSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
     DROP_IN,
     OvsState,
     find_vf,
     flows_path,
+    takes_bundles,
     wanted_files,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
@@ -355,30 +356,13 @@ def _restart(current: OvsState, spec: OvsSpec, steps: list[Operation], changes: 
     if not service.running:
         wanted = bool(spec.bridges or spec.other_config or (service.installed and current.record))
         return [Operation(START, SERVICE, False, True)] if wanted else []
-    why = _restart_reason(current, spec, steps)
+    changed = [Cell.parse(step.target) for step in steps if step.action == SET]
+    why = restart_reason(current, spec, [cell.key for cell in changed if cell.table == ROOT])
     if not why:
         return []
     ports = [port for port in current.database.further_ports() if port not in changes.gone]
     reason = f"{why}, and meanwhile {', '.join(ports)} forward nothing" if ports else why
     return [Operation(RESTART, SERVICE, service.running_program, service.selected_program, bool(ports), reason)]
-
-
-def _restart_reason(current: OvsState, spec: OvsSpec, steps: list[Operation]) -> str:
-    """Why ovs-vswitchd has to start anew for this plan; empty where it has not."""
-    service = current.service
-    if service.running_program != service.selected_program and spec.uses_dpdk:
-        return f"{service.running_program} runs, and {service.selected_program} is selected"
-    changed = [Cell.parse(step.target) for step in steps if step.action == SET]
-    keys = [cell.key for cell in changed if cell.table == ROOT]
-    late = [key for key in keys if effect_of(key) == AT_START]
-    if current.dpdk_initialized:
-        late += [key for key in keys if effect_of(key) == WITH_DPDK]
-    if late:
-        return f"{', '.join(late)} {'is' if len(late) == 1 else 'are'} read at its start only"
-    asked_before = current.database.root.get("other_config", "dpdk-init") in ("true", "try")
-    if spec.uses_dpdk and asked_before and not current.dpdk_initialized:
-        return "it could not initialise DPDK, and tries that once for each start"
-    return ""
 
 
 def _flow_operations(current: OvsState, spec: OvsSpec, changes: _Changes, started: bool) -> list[Operation]:
@@ -387,11 +371,15 @@ def _flow_operations(current: OvsState, spec: OvsSpec, changes: _Changes, starte
     for bridge in spec.bridges:
         stale = bridge.name in changes.made or bridge.name in current.other_flows
         if bridge.flows is not None and stale and not started:
-            found.append(Operation(REPLACE_FLOWS, bridge.name, None, list(bridge.flows)))
+            found.append(_replace_flows(bridge, bridge.flows))
         elif bridge.flows is None and flows_path(bridge.name) in current.files and not started:
-            default = [] if bridge.columns.get("fail_mode") == "secure" else ["priority=0,actions=NORMAL"]
-            found.append(Operation(REPLACE_FLOWS, bridge.name, None, default))
+            default = () if bridge.columns.get("fail_mode") == "secure" else ("priority=0,actions=NORMAL",)
+            found.append(_replace_flows(bridge, default))
     return found
+
+
+def _replace_flows(bridge: BridgeSpec, flows: tuple[str, ...]) -> Operation:
+    return Operation(REPLACE_FLOWS, bridge.name, None, {"flows": list(flows), "bundle": takes_bundles(bridge)})
 
 
 def changes_units(work: Plan) -> bool:

@@ -11,13 +11,14 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Database
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import VfReference
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import BridgeSpec, OvsSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSelector
 
 DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/fastpath.conf"
 FLOWS_FOLDER = "/etc/fastpath/ovs-flows"
 RUNDIR = "/run/openvswitch"
+ALL_OPENFLOW = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,18 @@ def _drop_in(spec: OvsSpec) -> str:
         lines.append(f"ExecStartPre=/bin/mkdir -p {RUNDIR}/{folder}")
     for bridge in spec.bridges:
         if bridge.flows is not None:
-            argv = replace_flows(bridge.name, flows_path(bridge.name))
+            argv = replace_flows(bridge.name, flows_path(bridge.name), takes_bundles(bridge))
             lines.append(f"ExecStartPost=-/usr/bin/{' '.join(argv)}")
     return "\n".join(lines) + "\n"
 
 
-def replace_flows(bridge: str, source: str) -> list[str]:
-    """All flows of a bridge at once; packets meet the former or the new ones."""
-    return ["ovs-ofctl", "-O", "OpenFlow14", "--bundle", "replace-flows", bridge, source]
+def takes_bundles(bridge: BridgeSpec) -> bool:
+    """OpenFlow has them since 1.4, which a bridge speaks unless its protocols say otherwise."""
+    protocols = bridge.columns.get("protocols")
+    return not protocols or "OpenFlow14" in protocols
+
+
+def replace_flows(bridge: str, source: str, bundle: bool) -> list[str]:
+    """All flows of a bridge; in a bundle at once, so that packets meet the former or the new ones."""
+    version = ["-O", "OpenFlow14", "--bundle"] if bundle else ["-O", ALL_OPENFLOW]
+    return ["ovs-ofctl", *version, "replace-flows", bridge, source]
