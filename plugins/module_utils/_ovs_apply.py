@@ -75,16 +75,17 @@ class OvsWork:
     def _change(self, changes: Sequence[Operation], former: Database, actions: set[str]) -> None:
         started = bool(actions & {RESTART, START})
         mark = self._log_size()
+        pid = vswitchd_pid(self.host)
         if RESTART in actions:
             self._systemctl("stop")
         number = self._commit(changes, former, RESTART in actions)
-        runs = started or vswitchd_pid(self.host) is not None
-        if not runs:
+        if pid is None and not started:
             return
         try:
             if started:
                 self._systemctl("start")
-            self._await(number)
+                pid = vswitchd_pid(self.host)
+            self._await(number, pid)
             self._expect_dpdk()
         except NotTakenOver as failure:
             reason = self._reason(mark)
@@ -101,13 +102,13 @@ class OvsWork:
             raise
 
     def _systemctl(self, verb: str) -> None:
-        done = self.host.run(["systemctl", verb, SERVICE], self.timeout + 5)
-        if done.rc != 0:
-            raise NotTakenOver(f"systemctl {verb} {SERVICE} failed on {platform.node()}.")
+        try:
+            self.host.must_run(["systemctl", verb, SERVICE], self.timeout + 5)
+        except FastpathError as failure:
+            raise NotTakenOver(f"{failure.message} ({platform.node()}).") from failure
 
-    def _await(self, number: int) -> None:
-        """Until the change is taken over, or the process is another one, which means that it died of it."""
-        pid = vswitchd_pid(self.host)
+    def _await(self, number: int, pid: int | None) -> None:
+        """Until the change is taken over, or the process is not ``pid`` any more, which means that it died of it."""
 
         def settled() -> bool:
             return self.database.taken_over(number) >= number or vswitchd_pid(self.host) != pid
@@ -131,7 +132,7 @@ class OvsWork:
         self.host.run(["systemctl", "reset-failed", SERVICE])
         try:
             self._systemctl("start")
-            self._await(number)
+            self._await(number, vswitchd_pid(self.host))
         except NotTakenOver:
             return "The former configuration was restored, but ovs-vswitchd does not run with it either."
         return "The former configuration was restored, and ovs-vswitchd runs with it."

@@ -149,7 +149,7 @@ def _interface(entry: Mapping[str, Any], name: str, variable: str, problems: lis
     options = dict(values.get("options") or {})
     _check_options(options, values, variable, problems)
     options.update(_derived_options(values))
-    _check_required(str(kind), {**values, "options": options}, variable, problems)
+    _check_required(str(kind), entry, options, variable, problems)
     affinity = values.get("pmd_rxq_affinity") or {}
     queues = int(options.get("n_rxq") or 1)
     for queue in sorted(queue for queue in affinity if queue >= queues):
@@ -190,16 +190,18 @@ def _check_options(
                 problems.append(Problem(f"{variable}.options.{option}", options[option], f"stands beside {key}"))
 
 
-def _check_required(kind: str, values: Mapping[str, Any], variable: str, problems: list[Problem]) -> None:
-    given = [key for key in ("pci", "vf") if key in values]
-    if kind == DPDK and not given and DEVARGS not in values["options"]:
+def _check_required(
+    kind: str, entry: Mapping[str, Any], options: Mapping[str, Any], variable: str, problems: list[Problem]
+) -> None:
+    """Whether what the type needs is given; that it is right is looked at elsewhere."""
+    given = [key for key in ("pci", "vf") if key in entry]
+    if kind == DPDK and not given and DEVARGS not in options:
         shape = 'lacks its device: give pci: "0000:81:00.0", vf: {pf: {...}, index: 0}, or options: {dpdk-devargs: ...}'
         problems.append(Problem(variable, kind, shape))
     if len(given) > 1:
-        problems.append(Problem(f"{variable}.vf", values["vf"], "stands beside pci: use one of them"))
-    if kind == CLIENT and "vhost-server-path" not in values["options"]:
-        problems.append(
-            Problem(f"{variable}.socket", None, "is missing: the path of the socket, which the other end makes")
-        )
-    if kind == PATCH and "peer" not in values["options"]:
+        problems.append(Problem(f"{variable}.vf", entry["vf"], "stands beside pci: use one of them"))
+    if kind == CLIENT and "socket" not in entry and "vhost-server-path" not in options:
+        shape = "is missing: the path of the socket that the other end makes"
+        problems.append(Problem(f"{variable}.socket", None, shape))
+    if kind == PATCH and "peer" not in entry and "peer" not in options:
         problems.append(Problem(f"{variable}.peer", None, "is missing: the name of the patch port at the other end"))
