@@ -125,13 +125,16 @@ class Sandbox(Host):
         if verb == "stop":
             self._end("ovs-vswitchd")
         elif verb in ("start", "restart") and not self._pid("ovs-vswitchd"):
-            program = str(self.folder / "usr/sbin/ovs-vswitchd")
-            argv = ["unshare", "--net", program, self.socket, "--pidfile", "--detach", "--log-file", "--no-chdir"]
-            done = self.real(argv, SECONDS * 3)
-            for line in self._drop_in() if done.rc == 0 else ():
-                self.real(line.split())
-            return done
+            return self.start_vswitchd()
         return Completed(0, "", "")
+
+    def start_vswitchd(self) -> Completed:
+        program = str(self.folder / "usr/sbin/ovs-vswitchd")
+        argv = ["unshare", "--net", program, self.socket, "--pidfile", "--detach", "--log-file", "--no-chdir"]
+        done = self.real(argv, SECONDS * 3)
+        for line in self._drop_in() if done.rc == 0 else ():
+            self.real(line.split())
+        return done
 
     def _drop_in(self) -> list[str]:
         """What systemd runs after a start."""
