@@ -86,12 +86,13 @@ class OvsWork:
                 self._systemctl("start")
                 pid = vswitchd_pid(self.host)
             self._await(number, pid)
-            self._expect_dpdk()
+            after = self.database.read()
+            _expect_dpdk(after)
         except NotTakenOver as failure:
             reason = self._reason(mark)
             outcome = self._restore(changes)
             raise Restored(f"{failure.message} {reason} {outcome}") from failure
-        self._expect_interfaces(mark)
+        self._expect_interfaces(after, mark)
 
     def _commit(self, changes: Sequence[Operation], former: Database, stopped: bool) -> int:
         try:
@@ -111,19 +112,14 @@ class OvsWork:
         """Until the change is taken over, or the process is not ``pid`` any more, which means that it died of it."""
 
         def settled() -> bool:
-            return self.database.taken_over(number) >= number or vswitchd_pid(self.host) != pid
+            return self.database.taken_over(number) or vswitchd_pid(self.host) != pid
 
         try:
             self.host.wait_for(settled, self.timeout, "ovs-vswitchd to take the change over")
         except FastpathError as late:
             raise NotTakenOver(f"{late.message} ({platform.node()}).") from late
-        if self.database.taken_over() < number:
+        if vswitchd_pid(self.host) != pid:
             raise NotTakenOver(f"ovs-vswitchd ended with the new configuration on {platform.node()}.")
-
-    def _expect_dpdk(self) -> None:
-        root = self.database.read().root
-        if root.get("other_config", "dpdk-init") in ("true", "try") and not root.get("dpdk_initialized"):
-            raise NotTakenOver(f"ovs-vswitchd could not initialise DPDK on {platform.node()}.")
 
     def _restore(self, changes: Sequence[Operation]) -> str:
         """Back to the former configuration; says how that went."""
@@ -137,9 +133,8 @@ class OvsWork:
             return "The former configuration was restored, but ovs-vswitchd does not run with it either."
         return "The former configuration was restored, and ovs-vswitchd runs with it."
 
-    def _expect_interfaces(self, mark: int) -> None:
-        rows = self.database.read().interfaces
-        wrong = {name: row.get("error") for name, row in rows.items() if row.owned and row.get("error")}
+    def _expect_interfaces(self, after: Database, mark: int) -> None:
+        wrong = {name: row.get("error") for name, row in after.interfaces.items() if row.owned and row.get("error")}
         if wrong:
             told = "; ".join(f"{name}: {error}" for name, error in sorted(wrong.items()))
             raise FastpathError(
@@ -173,6 +168,11 @@ class OvsWork:
             journal = self.host.run(["journalctl", "--no-pager", "-o", "cat", "-n", "20", "-u", SERVICE])
             said = [line for line in journal.out.splitlines() if line.strip()][-SHOWN_LINES:]
         return f"Its log says: {' | '.join(said)}." if said else f"Nothing about it is in {LOG} nor in the journal."
+
+
+def _expect_dpdk(after: Database) -> None:
+    if after.root.get("other_config", "dpdk-init") in ("true", "try") and not after.root.get("dpdk_initialized"):
+        raise NotTakenOver(f"ovs-vswitchd could not initialise DPDK on {platform.node()}.")
 
 
 def reasons(log: str) -> list[str]:

@@ -21,6 +21,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import
     read_facts,
     read_files,
     read_service,
+    with_devices,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_preconditions import find, socket_folders
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec, parse_ovs
@@ -52,9 +53,10 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
         return parsed
 
     def discover(self) -> OvsState:
+        database = self.database.read()
         self._current = OvsState(
-            database=self.database.read(),
-            service=read_service(self.host, self.database),
+            database=database,
+            service=read_service(self.host, self.database.serving, database.root),
             facts=read_facts(self.host),
             record=self.store.record(),
             files=read_files(self.host),
@@ -62,6 +64,7 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
         return self._current
 
     def plan(self, current: OvsState, desired: OvsSpec) -> Plan:
+        current = self._with_devices(current, desired)
         resolved, unresolved = _ovs_plan.resolve(current, desired)
         folders = folder_problems(self.host, socket_folders(resolved))
         current = replace(
@@ -116,8 +119,14 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
             self.store.save_record(kept)
 
     def check(self, current: OvsState, desired: OvsSpec) -> list[Check]:
+        current = self._with_devices(current, desired)
         resolved, _problems = _ovs_plan.resolve(current, desired)
         return checks(current, resolved, self._pmd_threads(current))
+
+    def _with_devices(self, current: OvsState, desired: OvsSpec) -> OvsState:
+        if not any(interface.device_text for interface in desired.interfaces):
+            return current
+        return replace(current, facts=with_devices(self.host, current.facts))
 
     def _pmd_threads(self, current: OvsState) -> tuple[PmdThread, ...]:
         if not current.service.running:

@@ -9,10 +9,12 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import WrongCpus, parse_cpu_list
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Row
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
     DROP_IN,
     FLOWS_FOLDER,
@@ -21,7 +23,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
     Service,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_versions import parse_version_output
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
 
@@ -31,21 +32,24 @@ CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
 
 
-def read_service(host: Host, database: Ovsdb) -> Service:
-    """Which programs run and which would."""
+def read_service(host: Host, serving: bool, root: Row) -> Service:
+    """Which programs run and which would. ``root``: where the one that runs has written its versions."""
     if not host.exists(PROGRAM):
-        return Service(server=database.serving)
-    said = host.run([PROGRAM, "--version"])
-    ovs_version, dpdk_version = parse_version_output(said.out)
+        return Service(server=serving)
     pid = vswitchd_pid(host)
+    running = _target(host, f"/proc/{pid}/exe") if pid else None
+    selected = _resolved(host, PROGRAM)
+    ovs_version, dpdk_version = root.get("ovs_version"), root.get("dpdk_version")
+    if running != selected or not ovs_version or not str(dpdk_version).startswith("DPDK "):
+        ovs_version, dpdk_version = parse_version_output(host.run([PROGRAM, "--version"]).out)
     return Service(
         installed=True,
-        server=database.serving,
+        server=serving,
         running=pid is not None,
-        running_program=_target(host, f"/proc/{pid}/exe") if pid else None,
-        selected_program=_resolved(host, PROGRAM),
+        running_program=running,
+        selected_program=selected,
         ovs_version=ovs_version,
-        dpdk_version=dpdk_version,
+        dpdk_version=dpdk_version.replace("DPDK ", "") if dpdk_version else None,
     )
 
 
@@ -59,14 +63,18 @@ def vswitchd_pid(host: Host) -> int | None:
 
 
 def read_facts(host: Host) -> NodeFacts:
-    devices = {device.address: device for device in discover_pci(host)}
+    """What costs little; devices and folders are looked at where a spec names any."""
     return NodeFacts(
-        devices=devices,
-        macs={device.address: _macs(host, device) for device in devices.values() if device.virtfns},
         cpus=_cpus(host),
         isolated=frozenset(_cpu_file(host, f"{CPUS}/isolated")),
         free_mib=_free_mib(host),
     )
+
+
+def with_devices(host: Host, facts: NodeFacts) -> NodeFacts:
+    devices = {device.address: device for device in discover_pci(host)}
+    macs = {device.address: _macs(host, device) for device in devices.values() if device.virtfns}
+    return replace(facts, devices=devices, macs=macs)
 
 
 def read_files(host: Host) -> dict[str, str]:

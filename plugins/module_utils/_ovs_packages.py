@@ -206,7 +206,7 @@ def plan_teardown(current: PackagesState, remove_packages: bool) -> Plan:
 
 
 def record(current: PackagesState, work: Plan) -> dict[str, Any]:
-    """The alternative before, whether there was a configuration, and the packages that were there."""
+    """The alternative before, and whether there was a configuration; the packages are added when they are known."""
     kept = dict(current.record)
     actions = {step.action for step in work.operations}
     if SELECT in actions:
@@ -214,7 +214,6 @@ def record(current: PackagesState, work: Plan) -> dict[str, Any]:
         kept.setdefault("alternative", former.result())
     if INSTALL in actions:
         kept.setdefault("configured", current.configured)
-        kept.setdefault("before", sorted(current.installed))
     return kept
 
 
@@ -242,6 +241,11 @@ def parse_installed(text: str) -> dict[str, str]:
     """Version by package, out of lines of name, state and version."""
     rows = (line.split("\t") for line in text.splitlines())
     return {row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"}
+
+
+def parse_simulation(text: str) -> list[str]:
+    """Packages that ``apt-get -s install`` would bring; those that are there already have their version in brackets."""
+    return re.findall(r"^Inst (\S+) \(", text, re.MULTILINE)
 
 
 def drivers_for(modaliases: Iterable[str], table: str) -> set[str]:

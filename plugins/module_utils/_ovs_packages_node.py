@@ -131,11 +131,12 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         ]
         if version:
             names += [f"{packages.WITH_DPDK}={version}", packages.SWITCH]
-        self.host.must_run([*APT_GET, "install", "--no-install-recommends", *names], APT_SECONDS)
+        install = ["install", "--no-install-recommends", *names]
+        new = packages.parse_simulation(self.host.must_run([*APT_GET, "-s", *install], APT_SECONDS))
         kept = self.store.record()
-        before = set(kept.get("before", ()))
-        kept["packages"] = sorted(set(packages.parse_installed(self.host.must_run(DPKG_QUERY))) - before)
+        kept["packages"] = sorted({*kept.get("packages", ()), *new})
         self.store.save_record(kept)
+        self.host.must_run([*APT_GET, *install], APT_SECONDS)
 
     def _select_program(self, operation: Operation) -> None:
         after = operation.after

@@ -55,13 +55,14 @@ class Ovsdb:
         """All or nothing; the number that ovs-vswitchd reports back in ``cur_cfg`` once it took the change over."""
         return int(self.transact(steps)[-1]["rows"][0]["next_cfg"])
 
-    def taken_over(self, wait_for: int | None = None) -> int:
-        """``cur_cfg``: which change ovs-vswitchd has taken over; the server waits a moment for a certain one."""
-        select = {"op": "select", "table": ROOT, "where": [], "columns": ["cur_cfg"]}
-        if wait_for is not None:
-            wait = {"op": "wait", "timeout": WAIT_MILLISECONDS, "until": "==", "rows": [{"cur_cfg": wait_for}]}
-            self._reply([{**wait, "table": ROOT, "where": [], "columns": ["cur_cfg"]}])
-        return int(self.transact([select])[0]["rows"][0]["cur_cfg"])
+    def taken_over(self, number: int) -> bool:
+        """Whether ovs-vswitchd has taken a change over. The server waits a moment for it: that spares polling."""
+        columns = {"table": ROOT, "where": [], "columns": ["cur_cfg"]}
+        wait = {"op": "wait", "timeout": WAIT_MILLISECONDS, "until": "==", "rows": [{"cur_cfg": number}], **columns}
+        if "error" not in (json.loads(self._reply([wait]))[0] or {}):
+            return True
+        # Others may have changed something meanwhile, and then it went past that number.
+        return int(self.transact([{"op": "select", **columns}])[0]["rows"][0]["cur_cfg"]) >= number
 
     def transact(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The answers; FastpathError where the server refused, and then it did nothing of it."""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""12 keys, a bridge and 4 ports in an Open vSwitch database: one task of ours, and a task for each as playbooks have it.
+"""12 keys, a bridge and 4 ports in Open vSwitch's database: one task of ours, and a task for each.
 
 Both run through ansible-playbook on this machine, against an Open vSwitch that the benchmark starts in a folder and a
 network namespace of its own. Both wait for ovs-vswitchd.
@@ -22,7 +22,6 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 import conftest  # noqa: E402, F401 makes the checkout importable
-
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge  # noqa: E402
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern  # noqa: E402
 from ansible_collections.nfv.fastpath.tests.ovs_sandbox import RUNDIR, Sandbox, available  # noqa: E402

@@ -53,7 +53,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     CONTROLLER: {"target": "", "is_connected": False},
 }
 DEFAULTS[ROOT].update({"dpdk_version": None, "ovs_version": None})
-REFERENCES = {ROOT: {"bridges": BRIDGE}, BRIDGE: {"ports": PORT, "controller": CONTROLLER}, PORT: {"interfaces": INTERFACE}}
+REFERENCES = {
+    ROOT: {"bridges": BRIDGE},
+    BRIDGE: {"ports": PORT, "controller": CONTROLLER},
+    PORT: {"interfaces": INTERFACE},
+}
 INDEXED = (BRIDGE, PORT, INTERFACE)
 
 

@@ -9,9 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import INTERFACE, FakeOvsdb
-
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import INTERFACE, FakeOvsdb
 
 PID = 4711
 PROGRAM = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"

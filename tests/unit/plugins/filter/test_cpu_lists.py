@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nfv.fastpath.plugins.filter.cpu_lists import FilterModule
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ansible_collections.nfv.fastpath.plugins.filter.cpu_lists import FilterModule
 
 FILTERS = FilterModule().filters()
 FOLDER = Path(__file__).resolve().parents[4] / "plugins/filter"

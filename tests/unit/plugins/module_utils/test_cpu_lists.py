@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import (
     WrongCpus,
     cpus_to_mask,
@@ -14,6 +11,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import (
     mask_to_cpus,
     parse_cpu_list,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 CPUS = st.sets(st.integers(0, 300))
 

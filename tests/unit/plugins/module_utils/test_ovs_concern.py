@@ -116,12 +116,18 @@ def test_a_key_that_others_set_is_taken_away_and_given_back(node):
 
 def test_a_restart_needs_consent_and_happens_around_the_transaction(node):
     apply(node, spec(PORT))
-    with pytest.raises(FastpathError, match=r"dpdk-extra is read at its start only, and meanwhile dpdk0 forward nothing"):
+    with pytest.raises(
+        FastpathError, match=r"dpdk-extra is read at its start only, and meanwhile dpdk0 forward nothing"
+    ):
         apply(node, spec(PORT, **{"dpdk-extra": "--log-level=8"}))
     assert node.commits() == 1
     node.calls.clear()
     apply(node, spec(PORT, **{"dpdk-extra": "--log-level=8"}), disruption_ok=True)
-    order = [call[1] if call[0] == "systemctl" else "commit" for call in node.calls if call[0] == "systemctl" or '"comment"' in call[-1]]
+    order = [
+        call[1] if call[0] == "systemctl" else "commit"
+        for call in node.calls
+        if call[0] == "systemctl" or '"comment"' in call[-1]
+    ]
     assert order == ["stop", "commit", "start"]
     assert node.running_config["dpdk-extra"] == "--log-level=8"
 
@@ -142,7 +148,9 @@ def test_a_start_that_fails_is_taken_back(node):
 
 def test_a_first_initialisation_that_kills_it_is_taken_back(node):
     state = node.database.state()
-    with pytest.raises(FastpathError, match="ended with the new configuration.*Unable to initialize DPDK: Invalid argument"):
+    with pytest.raises(
+        FastpathError, match="ended with the new configuration.*Unable to initialize DPDK: Invalid argument"
+    ):
         apply(node, spec(**{"dpdk-extra": node.bad_extra}))
     assert node.running
     assert node.database.state()["Open_vSwitch"] == state["Open_vSwitch"]
@@ -195,7 +203,10 @@ def test_what_is_not_installed_is_said(node):
 def test_memory_beyond_the_pages_is_refused(node):
     node.pages(1, 100)
     found = refused(node, spec(PORT))
-    assert "512 MiB on NUMA node 1, where free hugepages have 200 MiB" in found["fastpath_ovs.other_config.dpdk-socket-mem"]
+    assert (
+        "512 MiB on NUMA node 1, where free hugepages have 200 MiB"
+        in found["fastpath_ovs.other_config.dpdk-socket-mem"]
+    )
 
 
 def test_memory_of_a_node_that_is_not_there_is_refused(node):
@@ -234,7 +245,9 @@ def test_cpus_that_cannot_be_are_refused(node, config, key, said):
 
 def test_an_affinity_outside_of_the_mask_is_refused(node):
     found = refused(node, spec({**PORT, "pmd_rxq_affinity": {0: 2}}))
-    assert "names CPU 2, which is not in pmd-cpu-mask (5-6)" in found["fastpath_ovs.bridges[0].ports[0].pmd_rxq_affinity"]
+    assert (
+        "names CPU 2, which is not in pmd-cpu-mask (5-6)" in found["fastpath_ovs.bridges[0].ports[0].pmd_rxq_affinity"]
+    )
 
 
 def test_a_device_of_the_kernel_is_refused(node):

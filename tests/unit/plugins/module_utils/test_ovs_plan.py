@@ -99,7 +99,9 @@ def specs(draw):
         if draw(st.booleans()):
             bridge["fail_mode"] = draw(st.sampled_from(["secure", "standalone", None]))
         if draw(st.booleans()):
-            bridge["controllers"] = draw(st.sampled_from([["tcp:192.0.2.1:1"], ["tcp:192.0.2.1:1", "tcp:192.0.2.2:1"], []]))
+            bridge["controllers"] = draw(
+                st.sampled_from([["tcp:192.0.2.1:1"], ["tcp:192.0.2.1:1", "tcp:192.0.2.2:1"], []])
+            )
         if draw(st.booleans()):
             bridge["mtu"] = draw(st.sampled_from([1500, 9000]))
         bridges.append(bridge)
@@ -190,7 +192,7 @@ def actions(work):
 
 def test_twelve_keys_a_bridge_and_four_ports_are_one_transaction():
     keys = ["max-idle", "max-revalidator", "flow-limit", "n-handler-threads", "n-revalidator-threads"]
-    config = {key: 1000 for key in keys}
+    config: dict[str, object] = dict.fromkeys(keys, 1000)
     config.update({"pmd-cpu-mask": "1-2", "pmd-auto-lb": True, "pmd-rxq-assign": "group", "smc-enable": False})
     config.update({"tx-flush-interval": 50, "vlan-limit": 2, "emc-insert-inv-prob": 50})
     ports = [{"name": f"p{number}", "type": "internal"} for number in range(4)]
@@ -250,7 +252,10 @@ def test_names_that_are_taken_are_refused():
         planner.plan(state(server), parse({"bridges": [{"name": "their0"}]}))
     members = [{"name": "their0", "type": "tap"}, {"name": "m1", "type": "tap"}]
     with pytest.raises(Refused, match="is an interface of port their0 already"):
-        planner.plan(state(server), parse({"bridges": [{"name": "b", "ports": [{"name": "x", "type": "bond", "members": members}]}]}))
+        planner.plan(
+            state(server),
+            parse({"bridges": [{"name": "b", "ports": [{"name": "x", "type": "bond", "members": members}]}]}),
+        )
 
 
 def test_flows_are_for_bridges_of_ours():
@@ -309,7 +314,11 @@ def test_a_restart_with_ports_is_disruptive():
 
 def test_another_program_is_started():
     service = replace(RUNNING, running_program="/old")
-    (step,) = [s for s in planner.plan(state(FakeOvsdb(), service=service), parse(dpdk())).operations if s.action == planner.RESTART]
+    (step,) = [
+        s
+        for s in planner.plan(state(FakeOvsdb(), service=service), parse(dpdk())).operations
+        if s.action == planner.RESTART
+    ]
     assert (step.before, step.after) == ("/old", PROGRAM)
 
 
@@ -345,7 +354,9 @@ def test_flows():
     current = apply(server, state(server), work)
     assert "ExecStartPost=-/usr/bin/ovs-ofctl -O OpenFlow10," in current.files[DROP_IN]
     assert planner.plan(current, parse(spec)).operations == ()
-    assert actions(planner.plan(replace(current, other_flows=frozenset(["br0"])), parse(spec))) == [planner.REPLACE_FLOWS]
+    assert actions(planner.plan(replace(current, other_flows=frozenset(["br0"])), parse(spec))) == [
+        planner.REPLACE_FLOWS
+    ]
     (step,) = [
         step
         for step in planner.plan(current, parse({"bridges": [{"name": "br0", "protocols": ["OpenFlow13"]}]})).operations

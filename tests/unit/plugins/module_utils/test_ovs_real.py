@@ -44,7 +44,9 @@ def test_the_whole_way(ovs):
     transactions = ovs.transactions()
     assert not apply(ovs, wanted).changed
     assert ovs.transactions() == transactions
-    with pytest.raises(FastpathError, match=r"Unable to initialize DPDK.*former configuration was restored, and .* runs"):
+    with pytest.raises(
+        FastpathError, match=r"Unable to initialize DPDK.*former configuration was restored, and .* runs"
+    ):
         apply(ovs, spec(ovs.folder, **{"dpdk-extra": "--no-such-option"}), disruption_ok=True)
     assert [step.action for step in apply(ovs, wanted).operations] == ["save_desired"]
     ovs.kill()

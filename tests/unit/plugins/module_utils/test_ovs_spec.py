@@ -235,7 +235,10 @@ def test_dpdk_ports_need_the_userspace_datapath():
 
 
 def test_all_problems_at_once():
-    spec = {"other_config": {"pmd-cpu-mask": "0x2", "nonsense": 1}, "bridges": [{"name": "br0", "ports": [{"name": "x y"}]}]}
+    spec = {
+        "other_config": {"pmd-cpu-mask": "0x2", "nonsense": 1},
+        "bridges": [{"name": "br0", "ports": [{"name": "x y"}]}],
+    }
     assert len(parse_ovs(spec)[1]) == 3
 
 
