@@ -28,5 +28,5 @@ def test_examples_are_valid():
 
 
 def test_inventory_and_scenario_are_valid():
-    for path in ("inventories/ovs-dpdk/group_vars/fastpath_nodes/main.yml", "molecule/ovs_dpdk/vars.yml"):
+    for path in ("inventories/ovs-dpdk/group_vars/fastpath_nodes/main.yml", "molecule/ovs_dpdk/vars/main.yml"):
         assert parse_ovs(yaml.safe_load((CHECKOUT / path).read_text())["fastpath_ovs"])[1] == []
