@@ -13,9 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import Wrong, address, boolean, integer, mac
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import (
+    Wrong,
+    address,
+    boolean,
+    integer,
+    mac,
+    nearest,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import indexes as numbers
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import nearest as nearest
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import SELECTOR_FIELDS, PfSelector
 
 __all__ = ["Reader", "Wrong", "address", "boolean", "integer", "nearest"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_discovery
@@ -15,6 +16,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_apply import reasons
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_check import parse_pmd_rxq_show
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import BRIDGE, INTERFACE
 from ansible_collections.nfv.fastpath.tests.unit.ovs_node import OTHER, PF, VF0, VF1, OvsNode
 
@@ -25,15 +27,9 @@ PORT = {"name": "dpdk0", "type": "dpdk", "vf": {"pf": {"address": PF}, "index": 
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    monkeypatch.setattr(_ovs_discovery, "discover_pci", lambda host: host_pci(host))
+    # Without a look at this machine's processes and routes.
+    monkeypatch.setattr(_ovs_discovery, "discover_pci", read_pci)
     return OvsNode(tmp_path)
-
-
-def host_pci(host):
-    """Without a look at this machine's processes and routes."""
-    from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
-
-    return read_pci(host)
 
 
 def spec(*ports, **config):
@@ -282,12 +278,10 @@ def test_a_vf_that_is_not_there_is_refused_and_in_check_mode_a_warning(node, vf,
 
 
 def test_a_device_in_other_hands_is_refused(node, monkeypatch):
-    from dataclasses import replace
-
     def held(host):
         return tuple(
             replace(device, uses=("vfio:99 (qemu)",) if device.address == VF0 else ("vfio:4711 (ovs-vswitchd)",))
-            for device in host_pci(host)
+            for device in read_pci(host)
         )
 
     monkeypatch.setattr(_ovs_discovery, "discover_pci", held)
