@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils import basic
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.modules import ovs_dpdk, ovs_packages
@@ -67,11 +68,14 @@ def test_bad_input_is_told_at_once(node):
     assert refused["failed"] and len(refused["problems"]) == 2 and "nothing was changed" in refused["msg"]
 
 
-def test_what_is_missing_is_a_refusal_but_in_check_mode_a_warning(node):
+def test_what_is_missing_is_a_refusal_but_in_check_mode_a_warning(node, monkeypatch):
     for number in (0, 1):
         node.pages(number, 0)
     assert "free hugepages have 0 MiB" in run(ovs_dpdk, spec=SPEC)["msg"]
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, **_more: warned.append(text))
     assert run(ovs_dpdk, check=True, spec=SPEC)["changed"]
+    assert "free hugepages have 0 MiB" in str(warned)
 
 
 def test_packages_are_refused_elsewhere(tmp_path, monkeypatch):
