@@ -27,7 +27,7 @@ options:
     description:
       - The desired state, a mapping with the keys C(other_config), C(raw_other_config) and C(bridges).
       - Keys of C(other_config) have the names that Open vSwitch gives them. C(pmd-cpu-mask) and C(dpdk-lcore-mask) take
-        lists of CPUs such as V(2-3\,6); C(dpdk-socket-mem) takes MiB by NUMA node, a mapping or a
+        lists of CPUs such as V(2-3,6); C(dpdk-socket-mem) takes MiB by NUMA node, a mapping or a
         list such as V([1024, 0]).
         A key without a value is removed. All keys are in the collection's guide.
       - C(raw_other_config) takes keys that are not in that table, with texts as values.
