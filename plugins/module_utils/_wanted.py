@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec, VfGroup, parse_sriov
 
 PREFIX = "fastpath_"
@@ -29,6 +30,7 @@ VARIABLES = (
     "fastpath_mirror_export",
     "fastpath_networks",
     "fastpath_noiommu_ok",
+    "fastpath_ovs",
     "fastpath_reboot_ok",
     "fastpath_reboot_timeout",
     "fastpath_report_dir",
@@ -59,7 +61,8 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
     kernel_args, problems = parse_kernel_args(specs.get("kernel_args"), "fastpath_kernel_args")
     pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
     pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
-    problems = [*problems, *of_hugepages, *of_sriov]
+    _ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
+    problems = [*problems, *of_hugepages, *of_sriov, *of_ovs]
     wanted = Wanted(kernel_args, pools, pfs)
     return wanted, problems + _pools_of_two_drivers(wanted)
 
