@@ -16,11 +16,17 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.tests.unit.fake_pci import (
+    KNOWN_DRIVERS,
+    Driver,
+    Function,
+    default_attributes,
+    vfinfo,
+)
 
 DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
@@ -28,50 +34,6 @@ DRIVERS = "/sys/bus/pci/drivers"
 
 class Cut(BaseException):
     """The run was killed here."""
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A PCI driver: its module, and the ids that it takes without being told."""
-
-    name: str
-    module: str
-    ids: tuple[tuple[str, str], ...] = ()
-    netdevs: bool = False
-
-
-KNOWN_DRIVERS = (
-    Driver("igb", "igb", (("8086", "10c9"),), True),
-    Driver("igbvf", "igbvf", (("8086", "10ca"),), True),
-    Driver("virtio-pci", "virtio_pci", (("1af4", "1041"),), True),
-    Driver("vp-vdpa", "vp_vdpa"),
-    Driver("vfio-pci", "vfio_pci"),
-    Driver("uio_pci_generic", "uio_pci_generic"),
-    Driver("igb_uio", "igb_uio"),
-    Driver("oldnic", "oldnic", (("abcd", "0001"),), True),
-    Driver("oldnicvf", "oldnicvf", (("abcd", "0002"),), True),
-)
-
-
-@dataclass
-class Function:
-    """One PCI function of the model."""
-
-    address: str
-    vendor: str
-    device: str
-    class_code: str = "20000"
-    numa_node: int = -1
-    iommu: bool = True
-    physfn: str | None = None
-    index: int = 0
-    netdev: str | None = None
-    mac: str = "00:00:00:00:00:00"
-    total: int | None = None
-    vf_device: str = ""
-    vfs: list[str] = field(default_factory=list)
-    autoprobe: bool = True
-    attributes: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 class FakeNode(Host):
@@ -222,7 +184,7 @@ class FakeNode(Host):
         functions = [item for item in self.functions.values() if item.netdev == link["ifname"] and item.vfs]
         if not functions or not functions[0].attributes:
             return link
-        return {**link, "vfinfo_list": [_vfinfo(index, vf) for index, vf in sorted(functions[0].attributes.items())]}
+        return {**link, "vfinfo_list": [vfinfo(index, vf) for index, vf in sorted(functions[0].attributes.items())]}
 
     def _set_link(self, name: str, words: list[str]) -> Completed:
         self._change()
@@ -336,7 +298,7 @@ class FakeNode(Host):
             os.symlink(f"../{address}", self.path(f"{DEVICES}/{function.address}/virtfn{index}"))
             function.vfs.append(address)
             if vendor != "1af4":
-                function.attributes[index] = _defaults()
+                function.attributes[index] = default_attributes()
             self._probe(vf)
         for driver in self.drivers.values():
             if (vendor, function.vf_device) in driver.ids:
@@ -430,24 +392,3 @@ class FakeNode(Host):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "w", encoding="utf-8") as file:
             file.write(text + "\n")
-
-
-def _defaults() -> dict[str, Any]:
-    return {
-        "mac": "02:aa:00:00:00:00",
-        "vlan": 0,
-        "qos": 0,
-        "spoofchk": True,
-        "trust": False,
-        "state": "auto",
-        "min_tx_rate": 0,
-        "max_tx_rate": 0,
-    }
-
-
-def _vfinfo(index: int, vf: dict[str, Any]) -> dict[str, Any]:
-    """As ``ip -j`` prints it: no VLAN list where there is no VLAN."""
-    shown = {"vf": index, "address": vf["mac"], "rate": {"max_tx": vf["max_tx_rate"], "min_tx": vf["min_tx_rate"]}}
-    if vf["vlan"]:
-        shown["vlan_list"] = [{"vlan": vf["vlan"], "qos": vf["qos"]}]
-    return {**shown, "spoofchk": vf["spoofchk"], "link_state": vf["state"], "trust": vf["trust"]}
