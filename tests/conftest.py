@@ -10,6 +10,12 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
 
+from hypothesis import settings
+
+# A machine that also emulates nodes is slow at times, which is no failure of a property.
+settings.register_profile("fastpath", deadline=None)
+settings.load_profile("fastpath")
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
