@@ -3,8 +3,7 @@
 
 """PRIVATE. Which packages of Debian and Ubuntu a node needs for Open vSwitch with DPDK. No I/O.
 
-The drivers of DPDK are plugins in packages of their own. Which ones are needed follows from the kernel's
-driver for each network function, so a new NIC is one line in the table.
+The drivers of DPDK are plugins in packages of their own. Which ones are needed follows from the network functions.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import DEVARGS
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
+from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_packages import ESSENTIAL_PLUGINS, abi_of, nic_plugins
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import ADDRESS
 
 SWITCH, WITH_DPDK = "openvswitch-switch", "openvswitch-switch-dpdk"
@@ -26,55 +26,11 @@ ALTERNATIVE = "ovs-vswitchd"
 DPDK_PROGRAM = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 CONFIGURATION = "/etc/openvswitch"
 BACKUPS = "/var/lib/fastpath/openvswitch"
-# Without these no device is found and no memory pool is made.
-ALWAYS = ("bus-pci", "bus-vdev", "mempool-ring")
-# Plugins by the kernel's driver. A PF's VFs may need another one.
-PLUGINS: Mapping[str, tuple[str, ...]] = {
-    "amd-xgbe": ("net-axgbe",),
-    "atlantic": ("net-atlantic",),
-    "bnx2x": ("net-bnx2x",),
-    "bnxt_en": ("net-bnxt",),
-    "cxgb4": ("net-cxgbe",),
-    "cxgb4vf": ("net-cxgbe",),
-    "e1000": ("net-e1000",),
-    "e1000e": ("net-e1000",),
-    "ena": ("net-ena",),
-    "enic": ("net-enic",),
-    "fm10k": ("net-fm10k",),
-    "gve": ("net-gve",),
-    "hinic": ("net-hinic",),
-    "hns3": ("net-hns3",),
-    "hv_netvsc": ("net-netvsc",),
-    "i40e": ("net-i40e", "net-iavf"),
-    "iavf": ("net-iavf",),
-    "ice": ("net-ice", "net-iavf"),
-    "idpf": ("net-idpf",),
-    "igb": ("net-e1000",),
-    "igbvf": ("net-e1000",),
-    "igc": ("net-igc",),
-    "ionic": ("net-ionic",),
-    "ixgbe": ("net-ixgbe",),
-    "ixgbevf": ("net-ixgbe",),
-    "liquidio": ("net-liquidio",),
-    "mlx4_core": ("net-mlx4",),
-    "mlx5_core": ("net-mlx5",),
-    "nfp": ("net-nfp",),
-    "ngbe": ("net-ngbe",),
-    "nicvf": ("net-thunderx",),
-    "qede": ("net-qede",),
-    "rvu_nicvf": ("common-cnxk", "mempool-cnxk", "net-cnxk"),
-    "sfc": ("net-sfc",),
-    "txgbe": ("net-txgbe",),
-    "virtio-pci": ("net-virtio",),
-    "virtio_pci": ("net-virtio",),
-    "vmxnet3": ("net-vmxnet3",),
-}
 # Virtual devices by the first part of their name.
 VIRTUAL = {"virtio_user": "virtio", "eth_af_packet": "af-packet"}
 
 UPDATE, BACKUP, INSTALL, SELECT = "update_package_lists", "backup_database", "install_packages", "select_program"
 RESTART, REMOVE, REMOVE_FOLDER = "restart_vswitchd", "remove_packages", "remove_folder"
-NETWORK_CLASS = "02"
 
 
 @dataclass(frozen=True)
@@ -92,14 +48,14 @@ class Alternative:
 class PackagesState:
     """``installed``: version by package. ``candidate``: version and ABI of what would be installed, None: unknown.
 
-    ``drivers``: the kernel's drivers for the network functions that are there.
+    ``devices``: all PCI functions that are there.
     """
 
     supported: bool = True
     installed: Mapping[str, str] = field(default_factory=dict)
     candidate: tuple[str, str] | None = None
     alternative: Alternative | None = None
-    drivers: frozenset[str] = frozenset()
+    devices: tuple[PciDevice, ...] = ()
     database: str | None = None
     configured: bool = False
     running_program: str | None = None
@@ -127,11 +83,6 @@ def virtual_plugins(spec: OvsSpec) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def package_name(plugin: str, abi: str) -> str:
-    """Debian's policy for libraries: a dash where the name ends in a digit."""
-    return f"librte-{plugin}{'-' if plugin[-1].isdigit() else ''}{abi}"
-
-
 def installed_plugins(installed: Iterable[str], abi: str | None) -> set[str]:
     """Plugins of the ABI in use; those of a former release do not help."""
     found = set()
@@ -143,8 +94,7 @@ def installed_plugins(installed: Iterable[str], abi: str | None) -> set[str]:
 
 
 def wanted_plugins(current: PackagesState, desired: PackagesSpec) -> list[str]:
-    nics = {plugin for driver in current.drivers for plugin in PLUGINS.get(driver, ())}
-    return sorted({*ALWAYS, *nics, *desired.plugins})
+    return sorted({*ESSENTIAL_PLUGINS, *nic_plugins(current.devices), *desired.plugins})
 
 
 def plan(current: PackagesState, desired: PackagesSpec) -> Plan:
@@ -233,8 +183,8 @@ def parse_alternative(text: str) -> Alternative | None:
 def parse_candidate(text: str) -> tuple[str, str] | None:
     """Version, and the ABI of the DPDK libraries, out of a package's record."""
     version = re.search(r"^Version: (\S+)$", text, re.MULTILINE)
-    abi = re.search(r"\blibrte-eal([0-9]+)\b", text)
-    return (version.group(1), abi.group(1)) if version and abi else None
+    abi = abi_of(text)
+    return (version.group(1), abi) if version and abi else None
 
 
 def parse_installed(text: str) -> dict[str, str]:
@@ -246,15 +196,3 @@ def parse_installed(text: str) -> dict[str, str]:
 def parse_simulation(text: str) -> list[str]:
     """Packages that ``apt-get -s install`` would bring; those that are there already have their version in brackets."""
     return re.findall(r"^Inst (\S+) \(", text, re.MULTILINE)
-
-
-def drivers_for(modaliases: Iterable[str], table: str) -> set[str]:
-    """The kernel's modules for devices, out of its ``modules.alias``."""
-    wanted = set(modaliases)
-    vendors = {alias[:14] for alias in wanted}
-    found: set[str] = set()
-    for line in table.splitlines():
-        if line.startswith("alias pci:") and line[6:20] in vendors:
-            _alias, pattern, module = line.split(" ", 2)
-            found.update(module for alias in wanted if fnmatchcase(alias, pattern))
-    return found

@@ -21,6 +21,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import pars
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
+from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_packages import debian_package
 
 DPKG_QUERY = ["dpkg-query", "-W", "-f", "${Package}\\t${db:Status-Status}\\t${Version}\\n"]
 APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
@@ -59,7 +60,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
             alternative=packages.parse_alternative(
                 host.run(["update-alternatives", "--query", packages.ALTERNATIVE]).out
             ),
-            drivers=frozenset(self._drivers()),
+            devices=read_pci(host),
             database=self.database.file,
             configured=host.exists(packages.CONFIGURATION),
             running_program=_program(host, pid),
@@ -96,16 +97,6 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         shown = self.host.run(["apt-cache", "show", "--no-all-versions", packages.WITH_DPDK])
         return packages.parse_candidate(shown.out)
 
-    def _drivers(self) -> set[str]:
-        """Those that are bound, and for functions in other hands the ones that the kernel would bind."""
-        nics = [device for device in read_pci(self.host) if (device.class_id or "").startswith(packages.NETWORK_CLASS)]
-        bound = {device.driver for device in nics if device.driver in packages.PLUGINS}
-        others = [device.address for device in nics if device.driver not in packages.PLUGINS]
-        aliases = [self.host.read_value(f"/sys/bus/pci/devices/{address}/modalias") for address in others]
-        release = self.host.read_value("/proc/sys/kernel/osrelease")
-        table = self.host.read(f"/lib/modules/{release}/modules.alias") or ""
-        return {driver for driver in bound if driver} | packages.drivers_for([a for a in aliases if a], table)
-
     def _update_package_lists(self, operation: Operation) -> None:
         self.host.must_run([*APT_GET, "update"], APT_SECONDS)
         if self._candidate() is None:
@@ -126,7 +117,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
             raise FastpathError(f"The package sources of {platform.node()} have no {packages.WITH_DPDK} any more.")
         version = operation.after["version"]
         names = [
-            packages.package_name(name[len("librte-") : -1], candidate[1]) if name.endswith("*") else name
+            debian_package(name[len("librte-") : -1], candidate[1]) if name.endswith("*") else name
             for name in operation.after["packages"]
         ]
         if version:

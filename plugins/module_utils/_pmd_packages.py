@@ -18,11 +18,11 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_ids import NET_DRIVER_IDS
 
-# Needed whatever the NIC: the buses, the memory pool, and the drivers of software ports.
+# Without these no device is found and no memory pool is made.
+ESSENTIAL_PLUGINS = ("bus-pci", "bus-vdev", "mempool-ring")
+# Needed whatever the NIC: also the drivers of software ports.
 COMMON_PLUGINS = (
-    "bus-pci",
-    "bus-vdev",
-    "mempool-ring",
+    *ESSENTIAL_PLUGINS,
     "net-af-packet",
     "net-null",
     "net-ring",
@@ -30,6 +30,8 @@ COMMON_PLUGINS = (
     "net-vhost",
     "net-virtio",
 )
+# VFs that have another driver than their PF. They may not be there yet, so the PF speaks for them.
+VF_DRIVERS = {"i40e": "iavf", "ice": "iavf"}
 # vDPA drivers by the vendor of the NIC; they only act on devices that are given to them with a device argument.
 VDPA_PLUGINS = {"15b3": "vdpa-mlx5", "1af4": "vdpa-ifc", "10ee": "vdpa-sfc", "19ee": "vdpa-nfp", "1da8": "vdpa-nfp"}
 
@@ -56,18 +58,22 @@ def driver_of(vendor_id: str | None, device_id: str | None) -> str | None:
     return _DRIVER.get((vendor_id or "", device_id or ""))
 
 
-def plugins_for(devices: Iterable[PciDevice], vdpa: bool = False, extra: Sequence[str] = ()) -> tuple[str, ...]:
-    """Plugins, sorted, that serve the network devices among ``devices``: ``bus-pci``, ``net-e1000``, ..."""
-    wanted = {*COMMON_PLUGINS, *extra}
+def nic_plugins(devices: Iterable[PciDevice], vdpa: bool = False) -> frozenset[str]:
+    """Driver plugins for the network devices among ``devices``, whatever they are bound to: ``net-e1000``, ..."""
+    wanted = set()
     for device in devices:
         if not _NETWORK_CLASS.match(device.class_id or ""):
             continue
         driver = driver_of(device.vendor_id, device.device_id)
-        if driver is not None:
-            wanted.add(f"net-{driver}")
+        wanted.update(f"net-{name}" for name in (driver, VF_DRIVERS.get(driver or "")) if name)
         if vdpa and device.vendor_id in VDPA_PLUGINS:
             wanted.add(VDPA_PLUGINS[device.vendor_id])
-    return tuple(sorted(wanted))
+    return frozenset(wanted)
+
+
+def plugins_for(devices: Iterable[PciDevice], vdpa: bool = False, extra: Sequence[str] = ()) -> tuple[str, ...]:
+    """All plugins, sorted, for programs of any kind: ``bus-pci``, ``net-e1000``, ..."""
+    return tuple(sorted({*COMMON_PLUGINS, *extra, *nic_plugins(devices, vdpa)}))
 
 
 def debian_package(plugin: str, abi: str) -> str:

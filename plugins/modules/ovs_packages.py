@@ -12,9 +12,8 @@ version_added: 0.1.0
 author:
   - nfv.fastpath contributors (@nfv-fastpath)
 description:
-  - Installs C(openvswitch-switch-dpdk) and the plugins of DPDK that the node's network functions need. Which ones is
-    found out from the drivers that the kernel has for them. Recommended packages, which would be all plugins, are not
-    installed.
+  - Installs C(openvswitch-switch-dpdk) and the plugins of DPDK that the node's network functions need. Which ones
+    follows from their PCI ids. Recommended packages, which would be all plugins, are not installed.
   - Selects the build with DPDK as C(ovs-vswitchd). What was selected before is remembered.
   - Copies the database to C(/var/lib/fastpath/openvswitch) before packages are installed over an Open vSwitch that is
     there already.

@@ -17,6 +17,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_packages import 
     debian_package,
     debian_packages,
     driver_of,
+    nic_plugins,
     plugins_for,
 )
 
@@ -73,6 +74,11 @@ def test_no_nic_needs_only_the_common_plugins():
 def test_plugins_follow_the_nics():
     plugins = plugins_for([nic("8086", "10c9"), nic("15b3", "1017")])
     assert set(plugins) - set(COMMON_PLUGINS) == {"net-e1000", "net-mlx5"}
+
+
+@pytest.mark.parametrize("device", ["1572", "1592"])
+def test_a_pf_speaks_for_vfs_that_are_not_there_yet(device):
+    assert "net-iavf" in nic_plugins([nic("8086", device)])
 
 
 def test_only_network_devices_count():
