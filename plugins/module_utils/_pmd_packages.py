@@ -60,7 +60,7 @@ def driver_of(vendor_id: str | None, device_id: str | None) -> str | None:
 
 def nic_plugins(devices: Iterable[PciDevice], vdpa: bool = False) -> frozenset[str]:
     """Driver plugins for the network devices among ``devices``, whatever they are bound to: ``net-e1000``, ..."""
-    wanted = set()
+    wanted: set[str] = set()
     for device in devices:
         if not _NETWORK_CLASS.match(device.class_id or ""):
             continue
