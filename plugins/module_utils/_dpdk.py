@@ -66,9 +66,12 @@ class DpdkState:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan_dpdk(state: DpdkState, spec: DpdkSpec) -> Plan:
-    """Packages, then the bundle, then what points to it, then modules."""
-    problems = find_problems(state, spec)
+def plan_dpdk(state: DpdkState, spec: DpdkSpec, looking_ahead: bool = False) -> Plan:
+    """Packages, then the bundle, then what points to it, then modules.
+
+    ``looking_ahead``: it is not built yet, and the archives' lists were perhaps never read.
+    """
+    problems = find_problems(state, spec, looking_ahead)
     if problems:
         raise Refused(problems)
     missing = [name for name in wanted_packages(state, spec) if name not in state.installed]
@@ -130,12 +133,14 @@ def record_before(state: DpdkState, plan: Plan) -> dict[str, Any]:
     return {**record, "files": files, "links": links, "modules": modules}
 
 
-def find_problems(state: DpdkState, spec: DpdkSpec) -> list[Problem]:
+def find_problems(state: DpdkState, spec: DpdkSpec, looking_ahead: bool = False) -> list[Problem]:
     """Everything that stands against a spec on this node."""
     problems = []
-    if spec.provider == SOURCE:
-        problems += fits(spec.bundle, state.node, VARIABLE) if spec.bundle else [_no_bundle()]
-    elif state.manager == APT and state.abi is None:
+    if spec.provider == SOURCE and spec.bundle:
+        problems += fits(spec.bundle, state.node, VARIABLE)
+    elif spec.provider == SOURCE:
+        problems += [] if looking_ahead else [_no_bundle()]
+    elif state.manager == APT and state.abi is None and not looking_ahead:
         message = "has no package dpdk-dev in the archives of this node: check its package sources, or use source."
         problems.append(Problem(f"{VARIABLE}.provider", PACKAGES, message))
     elif state.manager not in (APT, DNF):

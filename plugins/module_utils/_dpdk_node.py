@@ -52,17 +52,24 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
 
     ``archive``: where a bundle was put for this run. ``remove_packages``: this is a teardown that takes packages away.
     ``refresh``: whether the archives' lists may be read anew where they do not know DPDK.
+    ``looking_ahead``: nothing will be done, so what the builder would bring may still be absent.
     """
 
     name = NAME
 
     def __init__(
-        self, host: Host, archive: str | None = None, remove_packages: bool = False, refresh: bool = False
+        self,
+        host: Host,
+        archive: str | None = None,
+        remove_packages: bool = False,
+        refresh: bool = False,
+        looking_ahead: bool = False,
     ) -> None:
         super().__init__(host)
         self.archive = archive
         self.remove_packages = remove_packages
         self.refresh = refresh
+        self.looking_ahead = looking_ahead
         self.bundles = Bundles(host, NAME)
         self.packages = package_manager(host)
 
@@ -96,7 +103,7 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
         )
 
     def plan(self, current: DpdkState, desired: DpdkSpec) -> Plan:
-        return plan_dpdk(current, desired)
+        return plan_dpdk(current, desired, self.looking_ahead)
 
     def plan_teardown(self, current: DpdkState) -> Plan:
         return plan_dpdk_teardown(current, self.remove_packages)

@@ -28,6 +28,9 @@ APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o",
 APT_SECONDS = 900.0
 
 
+LAYER = "ovs_dpdk"
+
+
 class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
     """Spec: ``{"ovs": fastpath_ovs, "upgrade": bool}``. ``remove``: whether teardown takes packages away."""
 
@@ -87,10 +90,8 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         wanted = packages.wanted_plugins(current, desired)
         seen = current.alternative.value if current.alternative else None
         return [
-            Check(
-                "ovs_packages.plugins", self.name, "DPDK", wanted, [item for item in wanted if item in there], remedy
-            ),
-            Check("ovs_packages.program", self.name, packages.ALTERNATIVE, packages.DPDK_PROGRAM, seen, remedy),
+            Check("ovs_packages.plugins", LAYER, "DPDK", wanted, [item for item in wanted if item in there], remedy),
+            Check("ovs_packages.program", LAYER, packages.ALTERNATIVE, packages.DPDK_PROGRAM, seen, remedy),
         ]
 
     def _candidate(self) -> tuple[str, str] | None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_spec import PACKAGES, parse_dpdk
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
@@ -31,6 +32,7 @@ VARIABLES = (
     "fastpath_networks",
     "fastpath_noiommu_ok",
     "fastpath_ovs",
+    "fastpath_ovs_provider",
     "fastpath_reboot_ok",
     "fastpath_reboot_timeout",
     "fastpath_report_dir",
@@ -62,7 +64,7 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
     pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
     pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
     _ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
-    problems = [*problems, *of_hugepages, *of_sriov, *of_ovs]
+    problems = [*problems, *of_hugepages, *of_sriov, *_dpdk_problems(specs.get("dpdk")), *of_ovs]
     wanted = Wanted(kernel_args, pools, pfs)
     return wanted, problems + _pools_of_two_drivers(wanted)
 
@@ -70,14 +72,25 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
 def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of each concern as its module stores it; None where nothing is asked for."""
     kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
-    dpdk = params.get("dpdk")
+    dpdk, ovs = params.get("dpdk"), params.get("ovs") or None
+    by_packages = params.get("ovs_provider") in (None, PACKAGES)
     return {
         "boot_engine": params.get("boot_engine"),
         "dpdk": None if dpdk is None else {"dpdk": dpdk},
         "hugepages": hugepages,
         "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
+        "ovs_dpdk": ovs,
+        "ovs_packages": {"ovs": ovs, "upgrade": False} if ovs and by_packages else None,
         "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},
     }
+
+
+def _dpdk_problems(spec: Any) -> list[Problem]:
+    try:
+        parse_dpdk({"dpdk": spec})
+    except Refused as refused:
+        return list(refused.problems)
+    return []
 
 
 def unknown_variables(names: Iterable[str], further: Iterable[str] = ()) -> list[Problem]:

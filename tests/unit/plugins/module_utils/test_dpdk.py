@@ -489,3 +489,10 @@ def test_what_a_node_is(node):
     assert (abi.glibc, abi.os_id, abi.release) == ("2.41", "debian", "trixie")
     node.getconf = lambda argv: Completed(1, "", "unknown variable")
     assert discover_abi(node.host).glibc == ""
+
+
+def test_looking_ahead_nothing_is_built_and_no_list_was_read():
+    source = DpdkSpec(provider="source")
+    assert find_problems(state(), source) and not find_problems(state(), source, looking_ahead=True)
+    assert find_problems(state(abi=None), DpdkSpec()) and not find_problems(state(abi=None), DpdkSpec(), True)
+    assert find_problems(state(loadable=frozenset()), DpdkSpec(), looking_ahead=True)
