@@ -71,7 +71,7 @@ def _versions(current: OvsState, findings: Findings) -> None:
     variable = f"{CONFIG}.dpdk-init"
     if service.dpdk_version is None:
         shape = f"needs a build with DPDK, and {service.selected_program} ({service.ovs_version}) is one without: "
-        findings.refuse(
+        findings.lack(
             variable, True, shape + "install openvswitch-switch-dpdk and select it, as the role ovs_dpdk does"
         )
         return
@@ -79,7 +79,7 @@ def _versions(current: OvsState, findings: Findings) -> None:
     verdict = judge(service.ovs_version, service.dpdk_version)
     if verdict == DIFFERS:
         expected = expected_dpdk(service.ovs_version)
-        findings.refuse(variable, pair, f"is a pair that does not belong together: it is made for DPDK {expected}")
+        findings.lack(variable, pair, f"is a pair that does not belong together: it is made for DPDK {expected}")
     elif verdict == UNKNOWN:
         findings.warnings.append(f"{pair}: no release that is known here, so the pair was not checked.")
 

@@ -174,6 +174,8 @@ def fresh_host(host):
         "etc/os-release": "ID=debian\n",
         "proc/sys/kernel/osrelease": "6.12\n",
         "proc/cpuinfo": "flags : sse4_2\n",
+        "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "0\n",
+        "sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages": "0\n",
         "lib/modules/6.12/modules.dep": "kernel/drivers/vfio/pci/vfio-pci.ko.xz:\n",
     }
     for path, text in files.items():
@@ -192,6 +194,14 @@ def ahead(host, **params):
 def test_what_other_roles_will_bring_may_still_be_absent(fresh_host, provider):
     result = ahead(fresh_host, dpdk={"provider": provider}, ovs=OVS, ovs_provider=provider)
     assert result["changed"] is False
+
+
+def test_a_switch_without_dpdk_will_be_replaced(fresh_host):
+    program = Path(fresh_host.root) / "usr/sbin/ovs-vswitchd"
+    program.touch()
+    run = {"/usr/sbin/ovs-vswitchd": Completed(0, "ovs-vswitchd (Open vSwitch) 3.5.0\n", "")}
+    host = Host(fresh_host.root, run=lambda argv, *rest: run.get(argv[0]) or fresh(argv, *rest))
+    assert ahead(host, ovs=OVS)["changed"] is False
 
 
 def test_what_nothing_will_bring_is_refused(fresh_host):
