@@ -68,6 +68,18 @@ def _ovs_packages(host: Host) -> Concern[Any, Any]:
     return OvsPackagesConcern(host)
 
 
+def _ovs_bundle(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+
+    return OvsBundleConcern(host)
+
+
+def _ovs_bundle_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+
+    return OvsBundleConcern(host, looking_ahead=True)
+
+
 def _ovs_dpdk(host: Host) -> Concern[Any, Any]:
     from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
 
@@ -101,6 +113,7 @@ REGISTRY: dict[str, Entry] = {
     # Packages, bundles and the database of Open vSwitch outlast a boot by themselves.
     "dpdk": Entry(_dpdk, ahead=_dpdk_ahead),
     "ovs_packages": Entry(_ovs_packages),
+    "ovs_bundle": Entry(_ovs_bundle, ahead=_ovs_bundle_ahead),
     "ovs_dpdk": Entry(_ovs_dpdk, ahead=_ovs_dpdk_ahead),
 }
 

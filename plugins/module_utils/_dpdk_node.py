@@ -226,16 +226,10 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
             self.host.write_file(path, content)
 
     def _link(self, path: str, target: str | None) -> None:
-        """Replaced in one step, so that a command is never missing in between."""
         if target is None:
             self.host.remove(path)
-            return
-        partial = self.host.path(f"{path}.fastpath-new")
-        if os.path.lexists(partial):
-            os.unlink(partial)
-        os.makedirs(os.path.dirname(partial), mode=0o755, exist_ok=True)
-        os.symlink(target, partial)
-        os.replace(partial, self.host.path(path))
+        else:
+            self.host.link(path, target)
 
 
 def _module_folder(name: str) -> str:

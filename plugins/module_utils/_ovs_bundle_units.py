@@ -40,6 +40,11 @@ def ovs_links() -> dict[str, str]:
     return {f"{LINKS}/{command.rsplit('/', 1)[-1]}": f"{CURRENT}/{command}" for command in COMMANDS}
 
 
+def ovs_enablement() -> dict[str, str]:
+    """Links by path that have the units started at boot."""
+    return {f"{UNITS}/multi-user.target.wants/{unit}": f"{UNITS}/{unit}" for unit in (SERVER, SWITCH)}
+
+
 def _server() -> str:
     return f"""\
 [Unit]

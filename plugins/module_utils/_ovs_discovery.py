@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._build_manifest import ROOT
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import WrongCpus, parse_cpu_list
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
@@ -27,21 +28,24 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
 
 PROGRAM = "/usr/sbin/ovs-vswitchd"
-PID_FILE = f"{RUNDIR}/ovs-vswitchd.pid"
+# What was built from source goes before what is packaged, as its units do.
+BUILT = f"{ROOT}/openvswitch"
+VSWITCHD = "ovs-vswitchd"
 CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
 
 
 def read_service(host: Host, serving: bool, root: Row) -> Service:
     """Which programs run and which would. ``root``: where the one that runs has written its versions."""
-    if not host.exists(PROGRAM):
+    program = _start_program(host)
+    if not host.exists(program):
         return Service(server=serving)
     pid = vswitchd_pid(host)
     running = _target(host, f"/proc/{pid}/exe") if pid else None
-    selected = _resolved(host, PROGRAM)
+    selected = _resolved(host, program)
     ovs_version, dpdk_version = root.get("ovs_version"), root.get("dpdk_version")
     if running != selected or not ovs_version or not str(dpdk_version).startswith("DPDK "):
-        ovs_version, dpdk_version = parse_version_output(host.run([PROGRAM, "--version"]).out)
+        ovs_version, dpdk_version = parse_version_output(host.run([program, "--version"]).out)
     return Service(
         installed=True,
         server=serving,
@@ -53,13 +57,28 @@ def read_service(host: Host, serving: bool, root: Row) -> Service:
     )
 
 
+def _start_program(host: Host) -> str:
+    folder = host.link_name(f"{BUILT}/current")
+    return f"{BUILT}/{folder}/sbin/{VSWITCHD}" if folder else PROGRAM
+
+
 def vswitchd_pid(host: Host) -> int | None:
+    return _daemon_pid(host, VSWITCHD)
+
+
+def daemon_program(host: Host, name: str) -> str | None:
+    """The program that a daemon of Open vSwitch runs with; None: it does not run."""
+    pid = _daemon_pid(host, name)
+    return _target(host, f"/proc/{pid}/exe") if pid else None
+
+
+def _daemon_pid(host: Host, name: str) -> int | None:
     """The process, if it lives (one that ended has no program) and is what the file says."""
-    text = host.read_value(PID_FILE) or ""
+    text = host.read_value(f"{RUNDIR}/{name}.pid") or ""
     if not text.isdigit() or _target(host, f"/proc/{text}/exe") is None:
         return None
-    name = host.read_value(f"/proc/{text}/comm") or ""
-    return int(text) if name.startswith("ovs-vswitchd") else None
+    comm = host.read_value(f"/proc/{text}/comm") or ""
+    return int(text) if comm.startswith(name) else None
 
 
 def read_facts(host: Host) -> NodeFacts:

@@ -117,8 +117,9 @@ def _drop_in(spec: OvsSpec) -> str:
         lines.append(f"ExecStartPre=/bin/mkdir -p {RUNDIR}/{folder}")
     for bridge in spec.bridges:
         if bridge.flows is not None:
+            # Without a folder: systemd looks for it where the built one comes before the packaged one.
             argv = replace_flows(bridge.name, flows_path(bridge.name), takes_bundles(bridge))
-            lines.append(f"ExecStartPost=-/usr/bin/{' '.join(argv)}")
+            lines.append(f"ExecStartPost=-{' '.join(argv)}")
     return "\n".join(lines) + "\n"
 
 

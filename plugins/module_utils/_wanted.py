@@ -79,6 +79,7 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
         "dpdk": None if dpdk is None else {"dpdk": dpdk},
         "hugepages": hugepages,
         "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
+        "ovs_bundle": {"bundle": None} if ovs and not by_packages else None,
         "ovs_dpdk": ovs,
         "ovs_packages": {"ovs": ovs, "upgrade": False} if ovs and by_packages else None,
         "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},

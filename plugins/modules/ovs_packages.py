@@ -17,7 +17,9 @@ description:
   - Selects the build with DPDK as C(ovs-vswitchd). What was selected before is remembered.
   - Copies the database to C(/var/lib/fastpath/openvswitch) before packages are installed over an Open vSwitch that is
     there already.
-  - C(ovs-vswitchd) is not restarted for the selection; M(nfv.fastpath.ovs_dpdk) does that together with its changes.
+  - Takes the place of a build that M(nfv.fastpath.ovs_bundle) brought. Both daemons are then stopped and started again.
+  - Otherwise C(ovs-vswitchd) is not restarted for the selection; M(nfv.fastpath.ovs_dpdk) does that together with its
+    changes.
 options:
   ovs:
     description:
@@ -62,6 +64,7 @@ attributes:
     description: A second run changes nothing and writes nothing.
     support: full
 seealso:
+  - module: nfv.fastpath.ovs_bundle
   - module: nfv.fastpath.ovs_dpdk
 """
 
@@ -113,8 +116,8 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_concern
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages_node import OvsPackagesConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_packages_result
 
 
 def main() -> None:
@@ -127,8 +130,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    concern = OvsPackagesConcern(Host(), remove=module.params["remove_packages"])
-    run_concern(module, concern, {"ovs": module.params["ovs"], "upgrade": module.params["upgrade"]})
+    run_guarded(module, lambda: ovs_packages_result(Host(), module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -133,10 +133,13 @@ class DpdkNode:
         return found
 
 
-def make_bundle(folder: Path, key: str = "a" * 16, **changes) -> tuple[Manifest, str]:
+FILES = ("bin/dpdk-testpmd", "bin/dpdk-devbind.py", "lib/pkgconfig/libdpdk.pc")
+
+
+def make_bundle(folder: Path, key: str = "a" * 16, files=FILES, **changes) -> tuple[Manifest, str]:
     """A bundle with two commands, and its archive."""
     prefix = folder / f"prefix-{key}"
-    for name in ("bin/dpdk-testpmd", "bin/dpdk-devbind.py", "lib/pkgconfig/libdpdk.pc"):
+    for name in files:
         (prefix / name).parent.mkdir(parents=True, exist_ok=True)
         (prefix / name).write_text(key)
         (prefix / name).chmod(0o755)

@@ -257,6 +257,7 @@ def test_the_real_registry(tmp_path):
         "sriov",
         "dpdk",
         "ovs_packages",
+        "ovs_bundle",
         "ovs_dpdk",
     ]
     assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]

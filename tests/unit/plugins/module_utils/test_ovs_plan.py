@@ -352,7 +352,7 @@ def test_flows():
     (step,) = [step for step in work.operations if step.action == planner.REPLACE_FLOWS]
     assert step.after == {"flows": ["actions=drop"], "bundle": False}
     current = apply(server, state(server), work)
-    assert "ExecStartPost=-/usr/bin/ovs-ofctl -O OpenFlow10," in current.files[DROP_IN]
+    assert "ExecStartPost=-ovs-ofctl -O OpenFlow10," in current.files[DROP_IN]
     assert planner.plan(current, parse(spec)).operations == ()
     assert actions(planner.plan(replace(current, other_flows=frozenset(["br0"])), parse(spec))) == [
         planner.REPLACE_FLOWS

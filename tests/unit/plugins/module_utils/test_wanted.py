@@ -91,6 +91,7 @@ def test_specs_are_as_the_modules_store_them():
         "dpdk": None,
         "hugepages": [],
         "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},
+        "ovs_bundle": None,
         "ovs_dpdk": None,
         "ovs_packages": None,
         "sriov": {"pfs": [1], "noiommu_ok": True},
@@ -106,6 +107,7 @@ def test_specs_of_open_vswitch_follow_its_provider():
     assert by_packages["ovs_packages"] == {"ovs": ovs, "upgrade": False}
     by_source = concern_specs({"ovs": ovs, "ovs_provider": "source"})
     assert (by_source["ovs_dpdk"], by_source["ovs_packages"]) == (ovs, None)
+    assert (by_packages["ovs_bundle"], by_source["ovs_bundle"]) == (None, {"bundle": None})
     assert set(concern_specs({"ovs": {}}).values()) == {None}
 
 

@@ -16,7 +16,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
-from ansible_collections.nfv.fastpath.plugins.modules import ovs_dpdk, ovs_packages
+from ansible_collections.nfv.fastpath.plugins.modules import ovs_bundle, ovs_dpdk, ovs_packages
 from ansible_collections.nfv.fastpath.tests.unit.ovs_node import OvsNode
 
 KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
@@ -85,10 +85,18 @@ def test_packages_are_refused_elsewhere(tmp_path, monkeypatch):
     assert refused["failed"] and "is for Debian and Ubuntu" in refused["msg"]
 
 
+def test_a_bundle_is_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr(ovs_bundle, "Host", lambda: Host(str(tmp_path), lambda *_: Completed(0, "", "")))
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    refused = run(ovs_bundle)
+    assert refused["failed"] and [problem["variable"] for problem in refused["problems"]] == ["fastpath_ovs_provider"]
+
+
 @pytest.mark.parametrize(
     ("module", "options"),
     [
         (ovs_dpdk, {"spec", "state", "disruption_ok", "timeout"}),
+        (ovs_bundle, {"bundle", "archive", "state", "disruption_ok"}),
         (ovs_packages, {"ovs", "upgrade", "remove_packages", "state", "disruption_ok"}),
     ],
 )
