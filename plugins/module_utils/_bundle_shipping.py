@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Callable
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 
 
 def ship(concern: Any, request: Request, archive: str | None, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -24,7 +24,3 @@ def ship(concern: Any, request: Request, archive: str | None, warn: Callable[[st
     for warning in plan.warnings:
         warn(warning)
     return {**plan.result(), "archive_needed": False}
-
-
-def was_applied(concern: Concern[Any, Any]) -> bool:
-    return concern.store.desired() is not None or bool(concern.store.record())

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._build_manifest import ROOT
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import WrongCpus, parse_cpu_list
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
@@ -29,7 +28,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery impor
 
 PROGRAM = "/usr/sbin/ovs-vswitchd"
 # What was built from source goes before what is packaged, as its units do.
-BUILT = f"{ROOT}/openvswitch"
+BUILT = "/opt/fastpath/openvswitch"
 VSWITCHD = "ovs-vswitchd"
 CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"

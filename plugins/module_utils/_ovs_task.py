@@ -1,28 +1,19 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. What the modules ovs_packages and ovs_bundle do, apart from Ansible."""
+"""PRIVATE. What the module ovs_packages does, apart from Ansible."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Callable
+from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._bundle_shipping import ship, was_applied
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages_node import OvsPackagesConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
-
-
-def ovs_bundle_result(
-    host: Host, params: Mapping[str, Any], dry_run: bool, warn: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
-    present = params["state"] == "present"
-    request = Request({"bundle": params.get("bundle")}, present, dry_run, bool(params.get("disruption_ok")))
-    return ship(OvsBundleConcern(host, params.get("archive")), request, params.get("archive"), warn)
+from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 
 
 def ovs_packages_result(host: Host, params: Mapping[str, Any], dry_run: bool) -> dict[str, Any]:
@@ -33,8 +24,8 @@ def ovs_packages_result(host: Host, params: Mapping[str, Any], dry_run: bool) ->
     work: list[tuple[Concern[Any, Any], Request]] = [
         (OvsPackagesConcern(host, remove=bool(params.get("remove_packages"))), request)
     ]
-    bundle = OvsBundleConcern(host, packaged=present)
-    if was_applied(bundle):
+    bundle = _bundle(host, present)
+    if bundle:
         gone = replace(request, spec=None, present=False)
         work = [*work, (bundle, gone)] if present else [(bundle, gone), *work]
         if not dry_run:
@@ -42,6 +33,16 @@ def ovs_packages_result(host: Host, params: Mapping[str, Any], dry_run: bool) ->
             for concern, wanted in work:
                 converge(concern, replace(wanted, dry_run=True))
     return _together([converge(concern, wanted) for concern, wanted in work]).result()
+
+
+def _bundle(host: Host, packaged: bool) -> Concern[Any, Any] | None:
+    """Most nodes never had one, and do not pay for loading what it takes."""
+    store = Store(host, "ovs_bundle")
+    if store.desired() is None and not store.record():
+        return None
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+
+    return OvsBundleConcern(host, packaged=packaged)
 
 
 def _together(plans: list[Plan]) -> Plan:

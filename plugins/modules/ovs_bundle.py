@@ -116,7 +116,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_bundle_result
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_task import ovs_bundle_result
 
 
 def main() -> None:

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from dataclasses import replace
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_bundle as planner
+from ansible_collections.nfv.fastpath.plugins.module_utils import _zipapp
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_task import ovs_bundle_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import ovs_links, ovs_units
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Row
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import read_service
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_bundle_result, ovs_packages_result
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import BUILT, read_service
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_packages_result
 from ansible_collections.nfv.fastpath.tests.unit.dpdk_node import DpdkNode, make_bundle
 from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import FakeOvsdb
 
@@ -265,6 +268,7 @@ def test_checks(node, tmp_path):
 def test_the_concern_of_the_database_sees_the_built_program(node, tmp_path):
     bundle, archive = built(tmp_path)
     apply(node, bundle, archive)
+    assert BUILT == planner.FOLDER
     service = read_service(node.host, False, Row("root"))
     assert service.installed and service.selected_program == f"{bundle.prefix}/sbin/ovs-vswitchd"
     assert service.ovs_version == "3.6.3"
@@ -328,3 +332,23 @@ def test_planning_again_after_applying_is_empty(node, tmp_path):
     deleted = {unit: f"{bundle.prefix}/sbin/{name} (deleted)" for unit, name in DAEMONS.items()}
     again = planner.plan_ovs_bundle(replace(state, running=deleted), bundle)
     assert [step.action for step in again.operations][-1] == "start_daemons"
+
+
+def loaded_with(module, found=None):
+    """What importing a module loads: imports within functions come later, if ever."""
+    found = set() if found is None else found
+    if module not in found:
+        found.add(module)
+        for statement in ast.parse(_zipapp.source_of(module)).body:
+            if isinstance(statement, ast.ImportFrom) and statement.module.startswith(_zipapp.PACKAGE):
+                inner = statement.module.removeprefix(_zipapp.PACKAGE).lstrip(".")
+                for name in [inner] if inner else [alias.name for alias in statement.names]:
+                    loaded_with(name, found)
+    return found
+
+
+@pytest.mark.parametrize("module", ["_ovs_task", "_ovs_concern"])
+def test_who_has_no_bundle_does_not_load_what_it_takes(module):
+    loaded = loaded_with(module)
+    assert {"_host", "_ovs_discovery", "_hugepages_sysfs"} <= loaded
+    assert not {"_bundles", "_artefact_fetch", "_build_manifest", "_ovs_bundle", "_hugepages"} & loaded
