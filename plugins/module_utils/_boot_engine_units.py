@@ -49,7 +49,7 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# A PF that udev is still renaming would lose what is set on it.
+# Interfaces may still be on their way through udev.
 ExecStartPre=-/usr/bin/udevadm settle --timeout=30
 ExecStart=/usr/libexec/fastpath/fastpath-node apply --wait 60 sriov
 TimeoutStartSec=180
