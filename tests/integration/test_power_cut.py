@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Power is cut in the middle of an apply, at a random point: the next run finishes, nothing is lost.
+"""Power is cut in the middle of an apply, at a random point: the next run finishes.
 
 Each round cuts both nodes, each at a point of its own. No reboot for the boot arguments is part of it: the cut is one.
+Not compared after teardown, and still to be: the records in /var/lib/fastpath, and the command line of a further boot.
 """
 
 from __future__ import annotations
