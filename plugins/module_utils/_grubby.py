@@ -29,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 
 TOOL = "grubby"
 SECONDS = 120.0
+BOOT_FOLDER = "/boot"
 KERNEL_CMDLINE = "/etc/kernel/cmdline"
 CUSTOM_CFG = "/boot/grub2/custom.cfg"
 FILES = ("/etc/default/grub", KERNEL_CMDLINE, CUSTOM_CFG)
@@ -101,6 +102,7 @@ class GrubbyLoader(BootLoader):
             if arguments:
                 line = " ".join(as_word(argument) for argument in arguments)
                 self.host.must_run([TOOL, "--update-kernel=ALL", f"{option}={line}"], SECONDS)
+        self.host.flush_for_boot_loader(BOOT_FOLDER)
 
 
 def _is_as_meant(old: Sequence[Argument], new: Sequence[Argument], change: BootChange) -> bool:

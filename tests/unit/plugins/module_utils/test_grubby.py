@@ -186,6 +186,14 @@ def test_the_whole_way_and_back(tmp_path):
     assert not node.apply(None, present=False).changed
 
 
+def test_what_the_boot_loader_reads_is_brought_to_its_place(tmp_path, monkeypatch):
+    node = GrubbyNode(tmp_path, STOCK)
+    seen = []
+    monkeypatch.setattr(Host, "flush_for_boot_loader", lambda host, folder: seen.append((folder, *node.entries[0])))
+    node.apply({"iommu": "passthrough"})
+    assert seen == [("/boot", *STOCK.split(), "iommu=pt")]
+
+
 def test_unfit_values_are_refused_before_anything_is_changed(tmp_path):
     node = GrubbyNode(tmp_path, STOCK)
     with pytest.raises(Refused, match="plain characters"):

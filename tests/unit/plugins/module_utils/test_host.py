@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from types import SimpleNamespace
+
 import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils import _host
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 
@@ -95,3 +100,62 @@ def test_only_empty_folders_are_removed(host, tmp_path):
     host.remove("/etc/x/one")
     assert host.remove_empty_folder("/etc/x") and host.remove_empty_folder("/etc/x")
     assert not (tmp_path / "etc/x").exists()
+
+
+class FileSystem:
+    """Answers the requests of a flush as a file system does: ``errors`` by request, all else is done."""
+
+    def __init__(self, monkeypatch, errors, own_file_system=True):
+        self.errors = errors
+        self.done = []
+        real_stat = os.stat
+        device = real_stat("/").st_dev + own_file_system
+        monkeypatch.setattr(_host.fcntl, "ioctl", self.answer)
+        monkeypatch.setattr(_host.os, "sync", lambda: self.done.append("sync"))
+        monkeypatch.setattr(
+            _host.os, "stat", lambda path: real_stat(path) if path == "/" else SimpleNamespace(st_dev=device)
+        )
+
+    def answer(self, descriptor, request, unused):
+        assert os.fstat(descriptor)
+        if request in self.errors:
+            raise OSError(self.errors[request], os.strerror(self.errors[request]))
+        self.done.append(request)
+
+
+def test_a_boot_loader_sees_what_ext4_has_in_its_journal(tmp_path, monkeypatch):
+    system = FileSystem(monkeypatch, {})
+    Host().flush_for_boot_loader(str(tmp_path))
+    assert system.done == ["sync", _host.EXT4_IOC_CHECKPOINT]
+
+
+@pytest.mark.parametrize("unknown", [errno.ENOTTY, errno.EOPNOTSUPP, errno.ENODEV])
+def test_another_file_system_of_its_own_is_frozen_for_a_moment(tmp_path, monkeypatch, unknown):
+    system = FileSystem(monkeypatch, {_host.EXT4_IOC_CHECKPOINT: unknown})
+    Host().flush_for_boot_loader(str(tmp_path))
+    assert system.done == ["sync", _host.FIFREEZE, _host.FITHAW]
+
+
+def test_the_file_system_of_the_root_is_never_frozen(tmp_path, monkeypatch):
+    system = FileSystem(monkeypatch, {_host.EXT4_IOC_CHECKPOINT: errno.ENOTTY}, own_file_system=False)
+    Host().flush_for_boot_loader(str(tmp_path))
+    assert system.done == ["sync"]
+
+
+def test_what_cannot_be_frozen_is_not_thawed(tmp_path, monkeypatch):
+    unknown = {_host.EXT4_IOC_CHECKPOINT: errno.ENOTTY, _host.FIFREEZE: errno.EOPNOTSUPP}
+    system = FileSystem(monkeypatch, unknown)
+    Host().flush_for_boot_loader(str(tmp_path))
+    assert system.done == ["sync"]
+
+
+def test_a_flush_that_fails_is_not_taken_for_one_that_worked(tmp_path, monkeypatch):
+    FileSystem(monkeypatch, {_host.EXT4_IOC_CHECKPOINT: errno.EIO})
+    with pytest.raises(OSError, match="Input/output error"):
+        Host().flush_for_boot_loader(str(tmp_path))
+
+
+def test_a_tree_below_another_root_has_no_boot_loader(host, monkeypatch):
+    system = FileSystem(monkeypatch, {})
+    host.flush_for_boot_loader("/boot/grub")
+    assert system.done == []

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import (
     node_facts,
 )
@@ -30,6 +32,10 @@ OVERRIDE = "etc/default/grub.d/zzz-cloud.cfg"
 @pytest.fixture
 def node(tmp_path):
     return GrubNode(tmp_path)
+
+
+def record(node: GrubNode) -> dict[str, Any]:
+    return json.loads((node.root / "var/lib/fastpath/kernel_args.json").read_text())
 
 
 def actions(plan) -> list[str]:
@@ -54,6 +60,19 @@ def test_a_request_is_written_waits_for_the_reboot_and_is_live(node):
     live = node.apply(PASSTHROUGH, PAGES)
     assert (live.changed, live.reboot_reason) == (False, "")
     assert node.commands == [("update-grub",)]
+
+
+def test_what_the_boot_loader_reads_is_in_its_place_before_a_reboot_is_asked_for(node, monkeypatch):
+    """A power cut in between boots the former entries, and is not taken for a reboot that brought nothing."""
+    seen = []
+    monkeypatch.setattr(
+        Host,
+        "flush_for_boot_loader",
+        lambda host, folder: seen.append((folder, "iommu=pt" in node.boot_lines()[0], "asked" in record(node))),
+    )
+    node.apply(PASSTHROUGH)
+    assert seen == [("/boot/grub", True, False)]
+    assert record(node)["asked"]["arguments"] == ["intel_iommu=on", "iommu=pt"]
 
 
 def test_nothing_asked_for_changes_nothing_of_the_boot_loader(node):

@@ -21,6 +21,7 @@ class Bulbs(Concern):
 
     name = "bulbs"
     appears_after = 0
+    flickers = 0
 
     def parse(self, spec):
         return spec
@@ -43,6 +44,9 @@ class Bulbs(Concern):
     def perform(self, operation):
         if operation.target == "broken":
             raise FastpathError("The bulb is broken.", bulb="broken")
+        if operation.target == "flickering" and Bulbs.flickers:
+            Bulbs.flickers -= 1
+            return
         if operation.target == "stuck":
             raise OSError(5, "Input/output error", "/bulbs/stuck")
         self.host.write_file(f"/bulbs/{operation.target}", "on")
@@ -71,8 +75,8 @@ def node(tmp_path, monkeypatch):
         },
     )
     monkeypatch.setattr(_node_cli, "RETRY_SECONDS", 0.001)
-    Bulbs.appears_after = 0
-    for name in ("hall", "broken", "stuck"):
+    Bulbs.appears_after = Bulbs.flickers = 0
+    for name in ("hall", "broken", "stuck", "flickering"):
         put(tmp_path, f"bulbs/{name}", "off")
     put(tmp_path, "proc/sys/kernel/random/boot_id", "boot-1\n")
     return tmp_path
@@ -157,6 +161,21 @@ def test_hardware_that_never_comes_is_waited_for_so_long(node):
     assert call(node, "apply", "bulbs")[1].count("waiting") == 0
 
 
+def test_what_the_node_does_not_keep_while_it_boots_is_done_again(node):
+    put(node, "etc/fastpath/bulbs.json", '["flickering"]')
+    Bulbs.flickers = 2
+    code, out = call(node, "apply", "--wait", "20", "bulbs")
+    assert code == 0 and out.count("waiting: bulbs on") == 1 and "did not keep it: turn flickering" in out
+    assert (node / "bulbs/flickering").read_text() == "on"
+
+
+def test_what_the_node_never_keeps_is_a_failure(node):
+    put(node, "etc/fastpath/bulbs.json", '["flickering"]')
+    Bulbs.flickers = 10**9
+    assert call(node, "apply", "--wait", "0.05", "bulbs")[0] == 1
+    assert "did not keep it" in status(node)["error"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -225,7 +244,7 @@ def test_verify_that_cannot_look_is_a_failed_check(node, monkeypatch):
 
 def test_discover_is_json(node):
     code, out = call(node, "discover", "bulbs")
-    assert code == 0 and json.loads(out) == {"bulbs": {"broken": "off", "hall": "off", "stuck": "off"}}
+    assert code == 0 and json.loads(out) == {"bulbs": dict.fromkeys(("broken", "flickering", "hall", "stuck"), "off")}
 
 
 @dataclass(frozen=True)
