@@ -15,6 +15,10 @@ import pytest
 from nodes import PAIR, REPORT, boot_id, boots, difference, fingerprint, keep_journal, lab, playbook, ssh
 
 TASKS_A_ROLE = 15
+BOUND_AND_PAGES = """\
+ls /sys/bus/pci/drivers/vfio-pci | grep -c :
+cat /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"""
+PROBE_UNIT = "/etc/systemd/system/kubelet.service"
 ORDER_PROBE = """
 [Unit]
 Description=Stands where the kubelet will: notes what is there when it starts
@@ -91,26 +95,25 @@ def test_6_verification_passes_and_reports(story):
     assert (REPORT / "index.html").stat().st_size > 2000
 
 
-def test_7_after_a_power_cut_all_is_back_before_the_kubelet(story):
+@pytest.fixture
+def kubelet_probe():
+    """A unit that stands where the kubelet will; it is gone at the end, so that teardown is compared without it."""
     for node in PAIR:
-        unit = "/etc/systemd/system/kubelet.service"
-        ssh(node, f"cat > {unit} && systemctl enable --quiet kubelet && sync", stdin=ORDER_PROBE)
+        ssh(node, f"cat > {PROBE_UNIT} && systemctl enable --quiet kubelet && sync", stdin=ORDER_PROBE)
+    yield
+    for node in PAIR:
+        ssh(node, f"systemctl disable --quiet kubelet; rm {PROBE_UNIT}; systemctl daemon-reload")
+
+
+def test_7_after_a_power_cut_all_is_back_before_the_kubelet(story, kubelet_probe):
     states = {node: fingerprint(node) for node in PAIR}
-    for node in PAIR:
-        lab("reset", node)
+    lab("reset", *PAIR)
     for node in PAIR:
         ssh(node, "systemctl is-system-running --wait || true", timeout=300)
         assert difference(states[node], fingerprint(node)) == []
-        assert "7" in ssh(node, "cat /run/kubelet-saw").split()[:3]
-        assert (
-            ssh(node, "cat /run/kubelet-saw").split()[-2:]
-            == ssh(
-                node,
-                "ls /sys/bus/pci/drivers/vfio-pci | grep -c :; "
-                "cat /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages",
-            ).split()
-        )
-        ssh(node, "systemctl disable --quiet kubelet; rm /etc/systemd/system/kubelet.service; systemctl daemon-reload")
+        seen = ssh(node, "cat /run/kubelet-saw").split()
+        assert "7" in seen[:3]
+        assert seen[-2:] == ssh(node, BOUND_AND_PAGES).split()
     playbook("verify").must_pass()
 
 

@@ -74,7 +74,7 @@ def test_boot_argument_is_there_after_a_reboot_and_a_power_cut(shared):
     before = shared.ssh("node2", "cat /proc/sys/kernel/random/boot_id").stdout
     # Written and flushed, so a power cut must not lose it.
     shared.ssh("node2", "echo kept > /root/kept; sync")
-    shared.reset("node2")
+    shared.reset(["node2"])
     assert shared.ssh("node2", "cat /proc/sys/kernel/random/boot_id").stdout != before
     assert "lab.test=1" in shared.ssh("node2", "cat /proc/cmdline").stdout
     assert shared.ssh("node2", "cat /root/kept").stdout == "kept\n"

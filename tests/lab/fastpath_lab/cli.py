@@ -39,12 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     snapshot.add_argument("name", metavar="NAME")
     snapshot.add_argument("nodes", nargs="*", metavar="NODE")
     for name, text in (
-        ("reset", "cut a node's power and boot it again"),
-        ("kill", "cut a node's power"),
-        ("start", "boot a node that is off"),
-        ("console", "follow a node's console"),
+        ("reset", "cut nodes' power and boot them again"),
+        ("kill", "cut nodes' power"),
+        ("start", "boot nodes that are off"),
     ):
-        add(name, text).add_argument("node", metavar="NODE")
+        add(name, text).add_argument("nodes", nargs="+", metavar="NODE")
+    add("console", "follow a node's console").add_argument("node", metavar="NODE")
     build = add("build", "fill the cache, start nothing")
     build.add_argument("nodes", nargs="*", metavar="NODE")
     prune = add("prune", "remove unused entries of the cache")
@@ -87,7 +87,7 @@ def _node_command(lab: Lab, options: argparse.Namespace) -> None:
         log = lab.state / "console" / f"{options.node}.log"
         os.execvp("tail", ["tail", "-n", "200", "-F", str(log)])
     else:
-        getattr(lab, options.command)(options.node)
+        getattr(lab, options.command)(options.nodes)
 
 
 def _run(lab: Lab, options: argparse.Namespace) -> None:

@@ -300,16 +300,17 @@ class Lab:
 
     # -- nodes -----------------------------------------------------------------------
 
-    def kill(self, name: str) -> None:
-        """Cut a node's power."""
+    def kill(self, names: Sequence[str]) -> None:
+        """Cut nodes' power."""
         with self._locked():
-            self.machine(name).kill()
-            self._forget_connections([name])
+            for machine in self.machines(names):
+                machine.kill()
+            self._forget_connections(names)
 
-    def start(self, name: str) -> None:
-        """Boot a node from its own disk and wait for ssh."""
-        with self._locked():
-            machine = self.machine(name)
+    def start(self, names: Sequence[str]) -> None:
+        """Boot nodes from their own disks and wait for ssh."""
+
+        def boot(machine: Machine) -> None:
             if not machine.running():
                 if not machine.disk.exists():
                     machine.create_disk()
@@ -317,11 +318,14 @@ class Lab:
             machine.wait_ssh(BOOT_TIMEOUT)
             machine.ready = True
 
-    def reset(self, name: str) -> None:
-        """Cut a node's power and boot the same disk again."""
+        with self._locked(), process.interruptible():
+            self._parallel(boot, self.machines(names))
+
+    def reset(self, names: Sequence[str]) -> None:
+        """Cut nodes' power and boot the same disks again."""
         with self._locked():
-            self.kill(name)
-            self.start(name)
+            self.kill(names)
+            self.start(names)
 
     def snapshot(self, snapshot: str, names: Sequence[str] = ()) -> None:
         """Save the state of nodes under a name."""
