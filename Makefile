@@ -52,7 +52,7 @@ integration: collection ## Tests on emulated nodes, short forms
 integration-full: collection ## Tests on emulated nodes, full forms
 	@$(IN_VENV) && python -m pytest -q tests/integration
 
-bench: collection ## Ratios against peers and the kernel's own time, measured side by side
+bench: collection lab-up ## Ratios against peers and the kernel's own time, measured side by side
 	@$(IN_VENV) && python tests/benchmarks/run.py
 
 docs: collection ## The generated reference, docs/reference
