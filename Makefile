@@ -47,7 +47,7 @@ molecule: collection lab-up ## Every role's scenario on emulated nodes (SCENARIO
 	@$(IN_VENV) && molecule test $(if $(SCENARIO),-s $(SCENARIO),--all)
 
 integration: collection ## Tests on emulated nodes, short forms
-	@$(IN_VENV) && python -m pytest -q -m "not slow" tests/integration
+	@$(IN_VENV) && python -m pytest -q --durations=25 -m "not slow" tests/integration
 
 integration-full: collection ## Tests on emulated nodes, full forms
 	@$(IN_VENV) && python -m pytest -q tests/integration
