@@ -23,8 +23,7 @@ PFS, VFS = 16, 255
 ROUNDS = 7
 OURS = """
 import sys
-sys.path.insert(0, {conftest!r})
-import conftest
+sys.path.insert(0, {collections!r})
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
 devices = discover_pci(Host(sysfs_root={root!r}))
@@ -99,7 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         root = Path(folder)
         make_tree(root)
-        script = OURS.format(conftest=str(CHECKOUT / "tests"), root=folder)
+        script = OURS.format(collections=str(CHECKOUT / ".build/collections"), root=folder)
         ours, peer = [sys.executable, "-c", script], [lspci, "-Dvmm", "-O", f"sysfs.path={folder}/bus/pci"]
         counted = subprocess.run(ours, capture_output=True, text=True, check=True).stdout.split()
         if counted != [str(PFS * (VFS + 1)), str(PFS * VFS)]:
