@@ -168,3 +168,11 @@ def test_vfs_in_use_are_never_taken_away(node):
             site(node, **wanted, fastpath_disruption_ok=True).must_fail("netns", address)
     finally:
         ssh(node, f"ip netns del t; udevadm settle; echo 0 > /sys/bus/pci/devices/{address}/sriov_numvfs")
+
+
+def test_drivers_that_a_locked_kernel_does_not_take_are_refused(fresh_node):
+    """Only a reboot lifts the lock, so the node is left to the next restore."""
+    ssh(fresh_node, "echo integrity > /sys/kernel/security/lockdown")
+    with untouched(fresh_node):
+        wanted = pf(vfs=[{"indexes": "0-1", "driver": "uio_pci_generic", "pool": "dpdk"}])
+        site(fresh_node, fastpath_sriov=wanted).must_fail("lockdown (integrity)", "uio_pci_generic", fresh_node)
