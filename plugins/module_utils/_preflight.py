@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_arguments import as_argument, matches_any
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._iommu import INTEL
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import VHOST
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import VFIO, Wanted
 
 PYTHON_FLOOR = (3, 9)
@@ -24,13 +26,15 @@ def preflight(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool = False) -> lis
     return [
         *_node_problems(facts),
         *_iommu_problems(facts, wanted, noiommu_ok),
+        *_vhost_problems(facts, wanted),
         *_lockdown_problems(facts, wanted, noiommu_ok),
     ]
 
 
 def needs_reboot_first(facts: NodeFacts, wanted: Wanted) -> bool:
     """Whether VFs can only be given their drivers once a boot argument has switched the IOMMU on."""
-    return bool(_asks_for(wanted, (VFIO,))) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
+    asked = _asks_for(wanted, (VFIO,)) or _vhost_behind_iommu(wanted)
+    return bool(asked) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
 
 
 def _switches_on(facts: NodeFacts, spec: KernelArgsSpec) -> bool:
@@ -91,6 +95,28 @@ def _iommu_problems(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool) -> Itera
         yield Problem(where, VFIO, missing)
     elif facts.iommu.interrupt_remapping is False and not facts.iommu.unsafe_interrupts_ok:
         yield Problem(where, VFIO, _no_interrupt_remapping(facts))
+
+
+def _vhost_behind_iommu(wanted: Wanted) -> list[str]:
+    """Where in the input vDPA devices are given to programs that reach memory through the node's IOMMU."""
+    by_words = {pf.selector: pf for pf in wanted.pfs}
+    found = []
+    for entry in wanted.vdpa:
+        pf = by_words.get(entry.selector) if entry.selector and entry.bus == VHOST else None
+        drivers = {vf.driver or "" for vf in pf.vfs() if vf.index in (entry.indexes or ())} if pf else set()
+        if any(driver in VDPA and VDPA[driver].iommu for driver in drivers):
+            found.append(f"{entry.variable}.bus")
+    return found
+
+
+def _vhost_problems(facts: NodeFacts, wanted: Wanted) -> Iterable[Problem]:
+    """Here no consent helps: the kernel has no way round the IOMMU, but it needs no remapping of interrupts."""
+    asked = _vhost_behind_iommu(wanted)
+    if asked and wanted.kernel_args.iommu == "off":
+        shape = "needs the IOMMU, and fastpath_kernel_args.iommu switches it off. Set it to passthrough."
+        yield Problem(", ".join(asked), VHOST, shape)
+    elif asked and _no_iommu(facts, wanted):
+        yield Problem(", ".join(asked), VHOST, _no_iommu(facts, wanted))
 
 
 def _no_iommu(facts: NodeFacts, wanted: Wanted) -> str:

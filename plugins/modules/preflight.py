@@ -28,6 +28,10 @@ options:
     description:
       - The desired PFs and VFs, as for M(nfv.fastpath.sriov).
     type: raw
+  vdpa:
+    description:
+      - The desired vDPA devices, as for M(nfv.fastpath.vdpa). It is not looked at without it.
+    type: raw
   dpdk:
     description:
       - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not looked at without it.
@@ -126,7 +130,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node impor
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
     flag = {"type": "bool", "default": False}
-    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")}
+    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "vdpa", "dpdk", "ovs")}
     module = AnsibleModule(
         argument_spec={
             **specs,

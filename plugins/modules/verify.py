@@ -34,6 +34,10 @@ options:
       - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
     type: bool
     default: false
+  vdpa:
+    description:
+      - The desired vDPA devices, as for M(nfv.fastpath.vdpa). They are not checked without it.
+    type: raw
   dpdk:
     description:
       - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not checked without it.
@@ -137,7 +141,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._verification import 
 
 
 def main() -> None:
-    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine")
+    names = ("kernel_args", "hugepages", "sriov", "vdpa", "dpdk", "ovs", "boot_engine")
     specs: dict[str, Any] = {name: {"type": "raw"} for name in names}
     specs["ovs_provider"] = {"type": "str", "choices": ["packages", "source"], "default": "packages"}
     flag = {"type": "bool", "default": False}

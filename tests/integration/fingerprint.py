@@ -3,7 +3,7 @@
 
 """Runs on a node (``python3 -``) and prints all that the collection might change there, as JSON.
 
-Files by content, mode and link target; the command line; VFs, drivers and overrides; pages; units.
+Files by content, mode and link target; the command line; VFs, drivers and overrides; vDPA devices; pages; units.
 """
 
 import hashlib
@@ -68,6 +68,12 @@ def pages():
     return found
 
 
+def vdpa():
+    root = "/sys/bus/vdpa/devices"
+    names = os.listdir(root) if os.path.isdir(root) else []
+    return {name: os.path.basename(os.path.realpath(os.path.join(root, name, "driver"))) for name in names}
+
+
 def command(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
@@ -82,6 +88,7 @@ print(
         {
             "files": files(),
             "pci": pci(),
+            "vdpa": vdpa(),
             "pages": pages(),
             "mtu": mtus(),
             "cmdline": value("/proc/cmdline"),

@@ -51,7 +51,9 @@ def test_what_is_built_is_built_before_the_batches(name):
         assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
 
 
-@pytest.mark.parametrize(("role", "variable"), [("dpdk", "fastpath_dpdk"), ("ovs_dpdk", "fastpath_ovs")])
+@pytest.mark.parametrize(
+    ("role", "variable"), [("vdpa", "fastpath_vdpa"), ("dpdk", "fastpath_dpdk"), ("ovs_dpdk", "fastpath_ovs")]
+)
 def test_what_is_not_asked_for_costs_nothing(role, variable):
     (found,) = [each for each in play("site")["roles"] if each["role"] == f"nfv.fastpath.{role}"]
     assert variable in str(found["when"])
@@ -68,12 +70,18 @@ def test_nothing_is_changed_before_preflight_and_nothing_needs_what_comes_after_
     assert order[0] == "preflight"
     assert order.index("boot_engine") < order.index("rollout")
     assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("sriov")
-    assert order.index("sriov") < order.index("dpdk") < order.index("ovs_dpdk") < order.index("verify")
+    assert (
+        order.index("sriov")
+        < order.index("vdpa")
+        < order.index("dpdk")
+        < order.index("ovs_dpdk")
+        < order.index("verify")
+    )
 
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if role != "rollout"]
-    assert order[:3] == ["ovs_dpdk", "dpdk", "sriov"]
+    assert order[:4] == ["ovs_dpdk", "dpdk", "vdpa", "sriov"]
     assert roles("teardown")[-1] == "rollout"
     for role in [*order, "boot_engine"]:
         assert play("teardown")["vars"][f"{role}_state"] == "absent"

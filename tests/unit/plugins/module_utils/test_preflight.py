@@ -182,3 +182,41 @@ def test_all_at_once():
 )
 def test_vfs_that_wait_for_the_reboot(facts, spec, expected):
     assert needs_reboot_first(facts, spec) is expected
+
+
+def vhost(bus="vhost_vdpa", driver="vp-vdpa", **kernel_args) -> Wanted:
+    pf = {"netdev": "ens1"}
+    sriov = [{"pf": pf, "num_vfs": 2, "vfs": [{"indexes": "0-1", "driver": driver}]}]
+    spec = {"sriov": sriov, "vdpa": [{"pf": pf, "indexes": 0, "bus": bus}], "kernel_args": kernel_args}
+    found, problems = parse_wanted(spec)
+    assert problems == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "spec", "words"),
+    [
+        (replace(GOOD, iommu=NONE), vhost(), ["vhost_vdpa", "firmware announces none"]),
+        (replace(GOOD, iommu=OFF), vhost(), ["is off", "{iommu: passthrough}"]),
+        (GOOD, vhost(iommu="off"), ["switches it off"]),
+    ],
+)
+@pytest.mark.parametrize("consent", [True, False])
+def test_vdpa_devices_for_programs_need_the_iommu_whatever_the_consent(facts, spec, words, consent):
+    (problem,) = preflight(facts, spec, noiommu_ok=consent)
+    assert problem.variable == "fastpath_vdpa[0].bus"
+    assert all(word in str(problem) for word in words), str(problem)
+
+
+@pytest.mark.parametrize("spec", [vhost("virtio_vdpa"), vhost(driver="mlx5_core"), vhost(iommu="on")])
+def test_vdpa_devices_that_do_without_or_will_have_it(spec):
+    assert preflight(replace(GOOD, iommu=OFF), spec) == []
+
+
+def test_vdpa_devices_do_not_need_interrupts_to_be_remapped():
+    assert preflight(replace(GOOD, iommu=replace(ON, interrupt_remapping=False)), vhost()) == []
+
+
+def test_vdpa_devices_may_have_to_wait_for_a_reboot_too():
+    assert needs_reboot_first(replace(GOOD, iommu=OFF), vhost(iommu="on"))
+    assert not needs_reboot_first(replace(GOOD, iommu=OFF), vhost("virtio_vdpa", iommu="on"))

@@ -15,6 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, SPEC, VdpaNode
 
 FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
 
@@ -212,3 +213,30 @@ def test_what_nothing_will_bring_is_refused(fresh_host):
     found = {problem.variable for problem in refused.value.problems}
     assert {"fastpath_dpdk.modules", "ovs_dpdk_provider"} < found
     assert any(name.startswith("fastpath_ovs.other_config") for name in found)
+
+
+@pytest.fixture
+def virtio_node(host):
+    """A virtio PF that has no VFs yet."""
+    (Path(host.root) / "sys/bus").mkdir(parents=True)
+    node = VdpaNode(host.root)
+    node.add_virtio_pf(0)
+    (Path(host.root) / "sys/kernel/iommu_groups/1").mkdir(parents=True)
+    return node
+
+
+def vp_vdpa(driver="vp-vdpa", pf=None):
+    return [{"pf": pf or {"netdev": "ens2"}, "num_vfs": 4, "vfs": [{"indexes": "0-1", "driver": driver}]}]
+
+
+def test_vdpa_devices_are_judged_by_the_vfs_that_will_be(virtio_node):
+    assert ahead(virtio_node, sriov=vp_vdpa(), vdpa=SPEC)["changed"] is False
+    assert virtio_node.changes == 0
+
+
+@pytest.mark.parametrize("pf", [{"netdev": "ens2"}, {"address": PF}])
+def test_a_vf_of_vdpa_with_another_driver_is_refused_once_in_whichever_words(virtio_node, pf):
+    with pytest.raises(Refused) as refused:
+        ahead(virtio_node, sriov=vp_vdpa("vfio-pci", pf), vdpa=SPEC)
+    assert [problem.variable for problem in refused.value.problems] == ["fastpath_vdpa[0].indexes"] * 2
+    assert [problem.value for problem in refused.value.problems] == [0, 1]
