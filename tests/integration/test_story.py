@@ -109,7 +109,8 @@ def test_7_after_a_power_cut_all_is_back_before_the_kubelet(story, kubelet_probe
     states = {node: fingerprint(node) for node in PAIR}
     lab("reset", *PAIR)
     for node in PAIR:
-        ssh(node, "systemctl is-system-running --wait || true", timeout=300)
+        state = ssh(node, "systemctl is-system-running --wait || systemctl --failed --plain --no-legend", timeout=300)
+        assert state.strip() == "running"
         assert difference(states[node], fingerprint(node)) == []
         seen = ssh(node, "cat /run/kubelet-saw").split()
         assert "7" in seen[:3]

@@ -103,7 +103,7 @@ def state(cache: Cache, machine: Machine) -> Path:
             except BaseException:
                 template.kill()
                 raise
-        for name in ("qmp", "qemu.log"):
+        for name in ("qmp", "ready", "qemu.log"):
             (work / name).unlink(missing_ok=True)
 
     inputs = {

@@ -248,7 +248,6 @@ class Lab:
             fresh.restore(self.cache, machine)
             loaded = True
         took = machine.wait_ssh(BOOT_TIMEOUT, set_clock=loaded)
-        machine.ready = True
         say(f"{machine.node.name}: ssh answers after {took:.1f} s")
 
     @staticmethod
@@ -287,8 +286,8 @@ class Lab:
         process.end(ours, lambda pid: pid in self._processes())
         network.remove(self.netns)
         self._settings().unlink(missing_ok=True)
-        shutil.rmtree(self.state / "nodes", ignore_errors=True)
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        for folder in filter(Path.exists, (self.state / "nodes", self.run_dir)):
+            shutil.rmtree(folder)
         with contextlib.suppress(OSError):
             self.run_dir.parent.rmdir()
         self._site = None
@@ -316,7 +315,6 @@ class Lab:
                     machine.create_disk()
                 machine.start()
             machine.wait_ssh(BOOT_TIMEOUT)
-            machine.ready = True
 
         with self._locked(), process.interruptible():
             self._parallel(boot, self.machines(names))
@@ -348,7 +346,6 @@ class Lab:
                 else:
                     fresh.restore(self.cache, machine)
                 machine.wait_ssh(BOOT_TIMEOUT, set_clock=True)
-                machine.ready = True
 
             with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
                 self._parallel(bring, machines)

@@ -175,7 +175,7 @@ class Machine:
         return child.returncode == 0
 
     def wait_ssh(self, timeout: float, set_clock: bool = False) -> float:
-        """Wait until the guest takes an ssh command; return the seconds that took.
+        """Wait until the guest takes an ssh command, which makes it ready; return the seconds that took.
 
         The clock of a loaded machine goes on from when it was saved: ``set_clock`` puts
         it right.
@@ -190,6 +190,7 @@ class Machine:
             return False
 
         process.wait_until(ready, timeout, f"{self.node.name}: ssh", interval=0.2)
+        self.ready = True
         return time.monotonic() - start
 
     def settle(self, timeout: float = 240.0) -> None:

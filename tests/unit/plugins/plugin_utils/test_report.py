@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import (
     build_report,
@@ -18,8 +19,6 @@ from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as some
-
-jsonschema = pytest.importorskip("jsonschema")
 
 DOCS = Path(__file__).resolve().parents[4] / "docs/report.md"
 SCHEMA = json.loads(re.findall(r"```json\n(.*?)```", DOCS.read_text(), re.DOTALL)[0])
