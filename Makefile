@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo plan site verify teardown test ci lint unit sanity molecule integration integration-full bench docs \
+.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule integration integration-full bench docs \
 	lab-build lab-up lab-down lab-status lab-ssh collection lock clean
 
 CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
@@ -57,6 +57,9 @@ bench: collection lab-up ## Ratios against peers and the kernel's own time, meas
 
 docs: collection ## The generated reference, docs/reference
 	@$(IN_VENV) && python docs/generate.py
+
+mirror: collection ## Fill a mirror for a site without internet: make mirror DIR=/srv/mirror
+	@$(IN_VENV) && ansible-playbook -i localhost, playbooks/mirror.yml -e fastpath_mirror_export=$(DIR) $(ARGS)
 
 lab-build: ## Fill the cache with what the lab needs
 	@$(LAB) build

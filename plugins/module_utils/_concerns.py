@@ -50,12 +50,58 @@ def _sriov(host: Host) -> Concern[Any, Any]:
     return SriovConcern(host)
 
 
+def _dpdk(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
+
+    return DpdkConcern(host)
+
+
+def _dpdk_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
+
+    return DpdkConcern(host, looking_ahead=True)
+
+
+def _ovs_packages(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages_node import OvsPackagesConcern
+
+    return OvsPackagesConcern(host)
+
+
+def _ovs_bundle(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+
+    return OvsBundleConcern(host)
+
+
+def _ovs_bundle_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node import OvsBundleConcern
+
+    return OvsBundleConcern(host, looking_ahead=True)
+
+
+def _ovs_dpdk(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
+
+    return OvsDpdkConcern(host)
+
+
+def _ovs_dpdk_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
+
+    return OvsDpdkConcern(host, looking_ahead=True)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """``make`` for all uses but a boot; ``at_boot`` brings the concern back, None where a boot must not."""
+    """``make`` for all uses but two; ``at_boot`` brings the concern back, None where a boot must not.
+
+    ``ahead`` plans while what other concerns would bring may still be absent; None where ``make`` does.
+    """
 
     make: Maker
     at_boot: Maker | None = None
+    ahead: Maker | None = None
 
 
 REGISTRY: dict[str, Entry] = {
@@ -64,6 +110,12 @@ REGISTRY: dict[str, Entry] = {
     # A boot neither edits boot files nor asks for another boot.
     "kernel_args": Entry(_kernel_args),
     "sriov": Entry(_sriov, _sriov),
+    # Packages, bundles and the database of Open vSwitch outlast a boot by themselves.
+    "dpdk": Entry(_dpdk, ahead=_dpdk_ahead),
+    "ovs_packages": Entry(_ovs_packages),
+    "ovs_bundle": Entry(_ovs_bundle, ahead=_ovs_bundle_ahead),
+    "ovs_dpdk": Entry(_ovs_dpdk, ahead=_ovs_dpdk_ahead),
 }
 
 CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}
+AHEAD: Concerns = {name: entry.ahead or entry.make for name, entry in REGISTRY.items()}

@@ -158,6 +158,15 @@ class Host:
             raise
         self._sync_folder(folder)
 
+    def link(self, path: str, target: str) -> None:
+        """Make or replace a symbolic link in one step, so that it is never missing in between."""
+        partial = self.path(f"{path}.fastpath-new")
+        if os.path.lexists(partial):
+            os.unlink(partial)
+        os.makedirs(os.path.dirname(partial), mode=0o755, exist_ok=True)
+        os.symlink(target, partial)
+        os.replace(partial, self.path(path))
+
     def remove(self, path: str) -> None:
         """Remove a file; no error where it is gone already."""
         target = self.path(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts import (
@@ -16,6 +16,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts imp
     plan_mounts,
     plan_unmounts,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages, Place, place_name
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import GIGANTIC_KB, Pool, size_name
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 
@@ -23,31 +24,6 @@ BOOT = "boot"
 RUNTIME = "runtime"
 # Not a recommendation: with less than this a node can no longer be logged in to, and not be helped from afar.
 SPARED_KB = 256 * 1024
-
-Place = tuple[int, Optional[int]]
-"""Size in kB and NUMA node; None for the node is the whole machine."""
-
-
-@dataclass(frozen=True)
-class Pages:
-    """The kernel's counters of one size in one place.
-
-    Pages that were given up while in use stay behind as surplus and go when their user ends, so it
-    is ``persistent`` that answers to what was asked for.
-    """
-
-    total: int
-    free: int
-    surplus: int = 0
-    reserved: int = 0
-
-    @property
-    def persistent(self) -> int:
-        return self.total - self.surplus
-
-    @property
-    def in_use(self) -> int:
-        return self.total - self.free + self.reserved
 
 
 @dataclass(frozen=True)
@@ -118,11 +94,6 @@ def _boot_count(pools: Sequence[Pool]) -> str:
         return str(pools[0].count)
     per_node = sorted((pool.numa_node or 0, pool.count) for pool in pools)
     return ",".join(f"{node}:{count}" for node, count in per_node)
-
-
-def place_name(place: Place) -> str:
-    size_kb, node = place
-    return f"{size_name(size_kb)} on all nodes" if node is None else f"{size_name(size_kb)} on NUMA node {node}"
 
 
 def plan(current: HugepagesState, pools: Sequence[Pool]) -> Plan:

@@ -14,7 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils import _hugepages, _h
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import HugepagesState, Place, target_place
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import HugepagesState, target_place
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts import (
     UNIT_FOLDER,
     WANTED_BY,
@@ -23,6 +23,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts imp
     unit_name,
     unit_path,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Place
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import (
     GIGANTIC_KB,
     Pool,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import Pages, Place, place_name
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages, Place, place_name
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import parse_size
 
 NODES = "/sys/devices/system/node"

@@ -27,6 +27,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     unknown_variables,
 )
 
+# Where it is not that of the concern's name.
+VARIABLE_OF = {"ovs_bundle": "fastpath_ovs", "ovs_dpdk": "fastpath_ovs", "ovs_packages": "fastpath_ovs"}
+
 
 def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) -> dict[str, Any]:
     """The module's result; Refused where there is any problem."""
@@ -72,7 +75,7 @@ def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns
         except Refused as refused:
             found += refused.problems
         except FastpathError as error:
-            found.append(Problem(f"fastpath_{name}", "as given", error.message))
+            found.append(Problem(VARIABLE_OF.get(name, f"fastpath_{name}"), "as given", error.message))
     return found
 
 

@@ -10,20 +10,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_spec import PACKAGES, parse_dpdk
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec, VfGroup, parse_sriov
 
 PREFIX = "fastpath_"
 VARIABLES = (
+    "fastpath_artefacts",
     "fastpath_disruption_ok",
+    "fastpath_dpdk",
+    "fastpath_dpdk_build",
     "fastpath_hosts",
     "fastpath_hugepages",
     "fastpath_kernel_args",
     "fastpath_known_variables",
+    "fastpath_mirror",
+    "fastpath_mirror_export",
     "fastpath_networks",
     "fastpath_noiommu_ok",
+    "fastpath_ovs",
+    "fastpath_ovs_provider",
     "fastpath_reboot_ok",
     "fastpath_reboot_timeout",
     "fastpath_report_dir",
@@ -54,7 +63,8 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
     kernel_args, problems = parse_kernel_args(specs.get("kernel_args"), "fastpath_kernel_args")
     pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
     pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
-    problems = [*problems, *of_hugepages, *of_sriov]
+    _ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
+    problems = [*problems, *of_hugepages, *of_sriov, *_dpdk_problems(specs.get("dpdk")), *of_ovs]
     wanted = Wanted(kernel_args, pools, pfs)
     return wanted, problems + _pools_of_two_drivers(wanted)
 
@@ -62,12 +72,26 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
 def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of each concern as its module stores it; None where nothing is asked for."""
     kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
+    dpdk, ovs = params.get("dpdk"), params.get("ovs") or None
+    by_packages = params.get("ovs_provider") in (None, PACKAGES)
     return {
         "boot_engine": params.get("boot_engine"),
+        "dpdk": None if dpdk is None else {"dpdk": dpdk},
         "hugepages": hugepages,
         "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
+        "ovs_bundle": {"bundle": None} if ovs and not by_packages else None,
+        "ovs_dpdk": ovs,
+        "ovs_packages": {"ovs": ovs, "upgrade": False} if ovs and by_packages else None,
         "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},
     }
+
+
+def _dpdk_problems(spec: Any) -> list[Problem]:
+    try:
+        parse_dpdk({"dpdk": spec})
+    except Refused as refused:
+        return list(refused.problems)
+    return []
 
 
 def unknown_variables(names: Iterable[str], further: Iterable[str] = ()) -> list[Problem]:

@@ -28,6 +28,20 @@ options:
     description:
       - The desired PFs and VFs, as for M(nfv.fastpath.sriov).
     type: raw
+  dpdk:
+    description:
+      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not looked at without it.
+    type: raw
+  ovs:
+    description:
+      - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not looked at without it.
+    type: raw
+  ovs_provider:
+    description:
+      - Where Open vSwitch comes from.
+    type: str
+    choices: [packages, source]
+    default: packages
   variables:
     description:
       - Names of the variables that are set for the node and begin with C(fastpath_).
@@ -103,7 +117,7 @@ needs_reboot_first:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
@@ -112,10 +126,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node impor
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
     flag = {"type": "bool", "default": False}
-    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov")}
+    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")}
     module = AnsibleModule(
         argument_spec={
             **specs,
+            "ovs_provider": {"type": "str", "choices": ["packages", "source"], "default": "packages"},
             "variables": names,
             "known_variables": names,
             "disruption_ok": flag,
@@ -123,7 +138,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run_guarded(module, lambda: preflight_node(Host(), module.params, CONCERNS))
+    run_guarded(module, lambda: preflight_node(Host(), module.params, AHEAD))
 
 
 if __name__ == "__main__":

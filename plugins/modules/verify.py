@@ -34,6 +34,20 @@ options:
       - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
     type: bool
     default: false
+  dpdk:
+    description:
+      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not checked without it.
+    type: raw
+  ovs:
+    description:
+      - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not checked without it.
+    type: raw
+  ovs_provider:
+    description:
+      - Where Open vSwitch comes from.
+    type: str
+    choices: [packages, source]
+    default: packages
   boot_engine:
     description:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
@@ -113,6 +127,8 @@ node_facts:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -121,7 +137,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._verification import 
 
 
 def main() -> None:
-    specs = {name: {"type": "raw"} for name in CONCERNS}
+    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine")
+    specs: dict[str, Any] = {name: {"type": "raw"} for name in names}
+    specs["ovs_provider"] = {"type": "str", "choices": ["packages", "source"], "default": "packages"}
     flag = {"type": "bool", "default": False}
     module = AnsibleModule(argument_spec={**specs, "noiommu_ok": flag, "fail": flag}, supports_check_mode=True)
     run_guarded(module, lambda: verification(Host(), module.params, CONCERNS))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SCHEMA = "nfv.fastpath/report/1"
-LAYERS = ("preflight", "boot_engine", "hugepages", "kernel_args", "rollout", "sriov", "vdpa")
+LAYERS = ("preflight", "boot_engine", "hugepages", "kernel_args", "rollout", "sriov", "vdpa", "dpdk", "ovs_dpdk")
 CHECK_KEYS = ("id", "layer", "node", "target", "expected", "seen", "ok", "remedy")
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,17 @@ def ssh(node: str, command: str, stdin: str = "", timeout: float = 120) -> str:
     return done.stdout
 
 
-def playbook(name: str, *argv: str, timeout: float = 1500) -> Play:
-    """Run a playbook of the collection, or one of ``tests/integration/playbooks``, on the lab's nodes."""
+def playbook(name: str, *argv: str, timeout: float = 1500, prefix: Sequence[str] = ()) -> Play:
+    """Run a playbook of the collection, or one of ``tests/integration/playbooks``, on the lab's nodes.
+
+    ``prefix``: a command that runs it, such as ``unshare``.
+    """
     own = CHECKOUT / "tests/integration/playbooks" / f"{name}.yml"
     path = own if own.exists() else CHECKOUT / "playbooks" / f"{name}.yml"
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
     done = subprocess.run(
-        [ansible, str(path), *argv],
+        [*prefix, ansible, str(path), *argv],
         cwd=CHECKOUT,
         env=environment,
         capture_output=True,

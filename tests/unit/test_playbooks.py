@@ -14,8 +14,15 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = ("plan", "site", "verify", "teardown")
 
 
+BUILT_FIRST = ("plan", "site")
+
+
+def plays(name):
+    return yaml.safe_load((CHECKOUT / f"playbooks/{name}.yml").read_text())
+
+
 def play(name):
-    (found,) = yaml.safe_load((CHECKOUT / f"playbooks/{name}.yml").read_text())
+    (*_before, found) = plays(name)
     return found
 
 
@@ -32,6 +39,24 @@ def test_every_playbook_is_a_list_of_roles(name):
     assert all((CHECKOUT / "roles" / role).is_dir() for role in roles(name))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_built_is_built_before_the_batches(name):
+    before = plays(name)[:-1]
+    assert [each["name"] for each in before] == (["Build"] if name in BUILT_FIRST else [])
+    for each in before:
+        assert "serial" not in each
+        assert each["hosts"] == play(name)["hosts"]
+        assert each.get("check_mode", False) == (name == "plan")
+        (task,) = each["tasks"]
+        assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
+
+
+@pytest.mark.parametrize(("role", "variable"), [("dpdk", "fastpath_dpdk"), ("ovs_dpdk", "fastpath_ovs")])
+def test_what_is_not_asked_for_costs_nothing(role, variable):
+    (found,) = [each for each in play("site")["roles"] if each["role"] == f"nfv.fastpath.{role}"]
+    assert variable in str(found["when"])
+
+
 def test_the_plan_is_the_run_in_check_mode():
     assert play("plan")["check_mode"] is True
     assert play("site")["roles"][: len(roles("plan"))] == play("plan")["roles"]
@@ -43,11 +68,12 @@ def test_nothing_is_changed_before_preflight_and_nothing_needs_what_comes_after_
     assert order[0] == "preflight"
     assert order.index("boot_engine") < order.index("rollout")
     assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("sriov")
+    assert order.index("sriov") < order.index("dpdk") < order.index("ovs_dpdk") < order.index("verify")
 
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if role != "rollout"]
-    assert order[0] == "sriov"
+    assert order[:3] == ["ovs_dpdk", "dpdk", "sriov"]
     assert roles("teardown")[-1] == "rollout"
     for role in [*order, "boot_engine"]:
         assert play("teardown")["vars"][f"{role}_state"] == "absent"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _hugepages_sysfs as sysfs
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import Pages
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import BUDDYINFO, PAGETYPEINFO, HugepagesNode
 
 M2, G1 = 2048, 1048576

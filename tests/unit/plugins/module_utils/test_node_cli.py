@@ -269,8 +269,17 @@ def test_long_values_are_cut_in_the_journal():
 
 
 def test_the_real_registry(tmp_path):
-    assert list(_concerns.REGISTRY) == ["boot_engine", "hugepages", "kernel_args", "sriov"]
+    assert list(_concerns.REGISTRY) == [
+        "boot_engine",
+        "hugepages",
+        "kernel_args",
+        "sriov",
+        "dpdk",
+        "ovs_packages",
+        "ovs_bundle",
+        "ovs_dpdk",
+    ]
     assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]
     for name, entry in _concerns.REGISTRY.items():
-        for make in filter(None, (entry.make, entry.at_boot)):
+        for make in filter(None, (entry.make, entry.at_boot, entry.ahead)):
             assert make(_node_cli.Host(str(tmp_path))).name == name

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
@@ -142,3 +144,71 @@ def test_disruption_without_consent_is_refused_before_anything_else_happens(host
         run(host, sriov=vfs)
     assert variables(host, sriov=vfs) == ["fastpath_disruption_ok"]
     assert run(host, sriov=vfs, disruption_ok=True)["changed"] is False
+
+
+OVS = {
+    "other_config": {"dpdk-init": True, "dpdk-socket-mem": [1024]},
+    "bridges": [
+        {"name": "br0", "ports": [{"name": "d0", "type": "dpdk", "vf": {"pf": {"netdev": "ens1"}, "index": 0}}]}
+    ],
+}
+
+
+def fresh(argv, timeout, stdin):
+    """Answers of a node with apt, before anything was installed or any list of packages was read."""
+    answers = {
+        "dpkg-query": Completed(0, "libc6\tinstalled\t2.41\n", ""),
+        "apt-cache": Completed(100, "", "N: Unable to locate package"),
+        "update-alternatives": Completed(2, "", "error: no alternatives"),
+        "getconf": Completed(0, "glibc 2.41\n", ""),
+        "ip": Completed(0, "[]\n[]\n", ""),
+    }
+    return answers[argv[0]]
+
+
+@pytest.fixture
+def fresh_host(host):
+    files = {
+        "usr/bin/dpkg-query": "",
+        "usr/bin/apt-get": "",
+        "etc/os-release": "ID=debian\n",
+        "proc/sys/kernel/osrelease": "6.12\n",
+        "proc/cpuinfo": "flags : sse4_2\n",
+        "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "0\n",
+        "sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages": "0\n",
+        "lib/modules/6.12/modules.dep": "kernel/drivers/vfio/pci/vfio-pci.ko.xz:\n",
+    }
+    for path, text in files.items():
+        target = Path(host.root) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return Host(host.root, run=fresh)
+
+
+def ahead(host, **params):
+    base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
+    return preflight_node(host, {**base, **params}, AHEAD)
+
+
+@pytest.mark.parametrize("provider", ["packages", "source"])
+def test_what_other_roles_will_bring_may_still_be_absent(fresh_host, provider):
+    result = ahead(fresh_host, dpdk={"provider": provider}, ovs=OVS, ovs_provider=provider)
+    assert result["changed"] is False
+
+
+def test_a_switch_without_dpdk_will_be_replaced(fresh_host):
+    program = Path(fresh_host.root) / "usr/sbin/ovs-vswitchd"
+    program.touch()
+    run = {"/usr/sbin/ovs-vswitchd": Completed(0, "ovs-vswitchd (Open vSwitch) 3.5.0\n", "")}
+    host = Host(fresh_host.root, run=lambda argv, *rest: run.get(argv[0]) or fresh(argv, *rest))
+    assert ahead(host, ovs=OVS)["changed"] is False
+
+
+def test_what_nothing_will_bring_is_refused(fresh_host):
+    (Path(fresh_host.root) / "usr/bin/dpkg-query").unlink()
+    wrong = {"other_config": {"pmd-cpu-mask": "400"}}
+    with pytest.raises(Refused) as refused:
+        ahead(fresh_host, dpdk={"modules": ["uio_pci_generic"]}, ovs=wrong)
+    found = {problem.variable for problem in refused.value.problems}
+    assert {"fastpath_dpdk.modules", "ovs_dpdk_provider"} < found
+    assert any(name.startswith("fastpath_ovs.other_config") for name in found)

@@ -29,6 +29,8 @@ def test_every_parser_is_asked():
         {
             "kernel_args": {"iomu": "on"},
             "hugepages": [{"size": "3M", "count": 1}],
+            "dpdk": {"provider": "git"},
+            "ovs": {"other_config": {"pmd-cpu-mask": "0x6"}},
             "sriov": [{"pf": {"address": 1080.0}, "num_vfs": 2}],
         }
     )
@@ -36,6 +38,8 @@ def test_every_parser_is_asked():
         "fastpath_kernel_args",
         "fastpath_hugepages",
         "fastpath_sriov",
+        "fastpath_dpdk",
+        "fastpath_ovs",
     }
 
 
@@ -84,11 +88,27 @@ def test_variables_like_nothing_known_and_of_ones_own():
 def test_specs_are_as_the_modules_store_them():
     assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
         "boot_engine": None,
+        "dpdk": None,
         "hugepages": [],
         "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},
+        "ovs_bundle": None,
+        "ovs_dpdk": None,
+        "ovs_packages": None,
         "sriov": {"pfs": [1], "noiommu_ok": True},
     }
     assert set(concern_specs({}).values()) == {None}
+    assert concern_specs({"dpdk": {}})["dpdk"] == {"dpdk": {}}
+
+
+def test_specs_of_open_vswitch_follow_its_provider():
+    ovs = {"other_config": {"dpdk-init": True}}
+    by_packages = concern_specs({"ovs": ovs})
+    assert by_packages["ovs_dpdk"] == ovs
+    assert by_packages["ovs_packages"] == {"ovs": ovs, "upgrade": False}
+    by_source = concern_specs({"ovs": ovs, "ovs_provider": "source"})
+    assert (by_source["ovs_dpdk"], by_source["ovs_packages"]) == (ovs, None)
+    assert (by_packages["ovs_bundle"], by_source["ovs_bundle"]) == (None, {"bundle": None})
+    assert set(concern_specs({"ovs": {}}).values()) == {None}
 
 
 def files(*patterns):
@@ -97,8 +117,8 @@ def files(*patterns):
 
 def test_every_variable_that_is_read_is_known():
     text = "".join(path.read_text() for path in files("roles/*/*/*.yml", "playbooks/*.yml", "inventories/**/*.yml"))
-    # fastpath_nodes is a group.
-    used = set(re.findall(r"\bfastpath_[a-z_]+\b", text)) - {"fastpath_nodes", "fastpath_"}
+    # fastpath_nodes and fastpath_builder are groups.
+    used = set(re.findall(r"\bfastpath_[a-z_]+\b", text)) - {"fastpath_nodes", "fastpath_builder", "fastpath_"}
     assert used <= set(VARIABLES)
 
 

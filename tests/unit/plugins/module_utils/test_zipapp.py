@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _zipapp
+from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import REGISTRY
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import HugepagesNode
 
 PYTHONS = [
@@ -141,7 +142,7 @@ def test_every_concern_can_be_looked_at(engine):
     node, run = engine
     looked = run("discover")
     assert (looked.returncode, looked.stderr) == (0, "")
-    assert set(json.loads(looked.stdout)) == {"hugepages", "sriov", "kernel_args", "boot_engine"}
+    assert set(json.loads(looked.stdout)) == set(REGISTRY)
     want(node, "sriov", {"pfs": [], "noiommu_ok": False})
     assert "sriov: ok, 0 operations" in run("apply", "--wait", "1", "sriov").stdout
 

@@ -1,0 +1,68 @@
+# Copyright: nfv.fastpath contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Everything that is fetched from outside: the one list.
+
+Data only, so that anything can read it. ``file`` is the name in a mirror folder; a mirror's file may have any of the
+checksums of its entry, since mirrors also hold repacked archives. ``sources`` are tried in order after the mirror. One
+without a checksum is not used before the user gives one (``fastpath_artefacts``): nothing unchecked is installed.
+``package`` names what stands in from the distribution where nothing else can be had.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+ARTEFACTS: dict[str, dict[str, Any]] = {
+    "dpdk": {
+        "version": "24.11.6",
+        "file": "dpdk-24.11.6.tar.xz",
+        "sha256": ["81ee541b83883a8e95a5a8130b292f2e2dffdb2705248a063f1d38ba07c9330c"],
+        "sources": [{"url": "https://fast.dpdk.org/rel/dpdk-24.11.6.tar.xz"}],
+        "package": "dpdk-dev",
+    },
+    "openvswitch": {
+        "version": "3.6.3",
+        "file": "openvswitch-3.6.3.tar.xz",
+        "sha256": ["7ba6387b9b6826113e751298c9ce3b9ba786b421ccafc07caf54c697c3e45beb"],
+        "sources": [{"url": "https://www.openvswitch.org/releases/openvswitch-3.6.3.tar.gz"}],
+        "package": "openvswitch-switch-dpdk",
+    },
+    "sriov-network-device-plugin": {
+        "version": "3.11.0",
+        "file": "sriov-network-device-plugin-3.11.0.tar.xz",
+        "sha256": ["3b99438b862975f260d190a29557c0af7d5fc4ac4b417510738e33425707fab6"],
+        "sources": [
+            {
+                "url": "https://github.com/k8snetworkplumbingwg/sriov-network-device-plugin"
+                "/archive/refs/tags/v3.11.0.tar.gz"
+            },
+            {
+                "go": "github.com/k8snetworkplumbingwg/sriov-network-device-plugin",
+                "version": "v0.0.0-20221127172732-a5a7395122e3",
+                "sha256": ["95be272a8de060f7c5b3108712f463c0e2a77aec0abdce29c127b2db2bd04d6e"],
+                "replaces": "is version 3.5.1 with 13 commits more",
+            },
+        ],
+    },
+    "sriov-cni": {
+        "version": "1b7acc5b",
+        "file": "sriov-cni-1b7acc5b.tar.xz",
+        "sha256": ["dd72eb74bb25fa17e4a4427ae85e776ab7e0d27916cca09f801516265f2a9aac"],
+        "sources": [{"url": "https://github.com/k8snetworkplumbingwg/sriov-cni/archive/1b7acc5b.tar.gz"}],
+    },
+    "whereabouts": {
+        "version": "0.9.4",
+        "file": "whereabouts-0.9.4.tar.xz",
+        "sha256": ["5e7e39f31ca45bd3bee8bf3b5ffc4231f93d75126b2a25bfebc3c80afe24c32f"],
+        "sources": [{"url": "https://github.com/k8snetworkplumbingwg/whereabouts/archive/refs/tags/v0.9.4.tar.gz"}],
+    },
+    "seastar": {
+        "version": "525fcc86e",
+        "file": "seastar-525fcc86e.tar.xz",
+        "sha256": ["71256f56a02461854972088c8784980788d2a7a74e474b135d1a201399246813"],
+        "sources": [{"url": "https://github.com/scylladb/seastar/archive/525fcc86e.tar.gz"}],
+    },
+}

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""12 keys, a bridge and 4 ports in Open vSwitch's database: one task of ours, and a task for each.
+
+Both run through ansible-playbook on this machine, against an Open vSwitch that the benchmark starts in a folder and a
+network namespace of its own. Both wait for ovs-vswitchd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / ".build/collections"))
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge  # noqa: E402
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern  # noqa: E402
+from ansible_collections.nfv.fastpath.tests.ovs_sandbox import RUNDIR, Sandbox, available  # noqa: E402
+
+ROUNDS = 5
+LIMIT = 0.1
+KEYS = {
+    "max-idle": 30000,
+    "max-revalidator": 1000,
+    "flow-limit": 100000,
+    "n-handler-threads": 2,
+    "n-revalidator-threads": 2,
+    "pmd-rxq-assign": "group",
+    "pmd-auto-lb": True,
+    "pmd-auto-lb-load-threshold": 90,
+    "tx-flush-interval": 50,
+    "emc-insert-inv-prob": 50,
+    "smc-enable": True,
+    "vlan-limit": 2,
+}
+PORTS = [{"name": f"tap{number}", "type": "internal", "tag": number} for number in range(1, 5)]
+SPEC = {"other_config": KEYS, "bridges": [{"name": "br0", "ports": PORTS}]}
+# The module as it is, with the sandbox in place of the node.
+MODULE = """\
+#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host, _run
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_concern
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
+
+def answer(argv, timeout, stdin):
+    return Completed(0, "", "") if argv[0] == "systemctl" else _run(argv, timeout, stdin)
+
+def main():
+    module = AnsibleModule(argument_spec={{"spec": {{"type": "raw"}}, **STATE_OPTIONS}}, supports_check_mode=True)
+    run_concern(module, OvsDpdkConcern(Host({root!r}, answer)), module.params["spec"])
+
+main()
+"""
+
+
+def peer_tasks(socket: str) -> list[dict[str, Any]]:
+    """One command for each key, bridge and port."""
+    base = ["ovs-vsctl", f"--db={socket}", "--timeout=10"]
+    texts = {key: str(value).lower() for key, value in KEYS.items()}
+    argvs = [[*base, "set", "Open_vSwitch", ".", f"other_config:{key}={text}"] for key, text in texts.items()]
+    argvs.append([*base, "--may-exist", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])
+    for port in PORTS:
+        name, tag = port["name"], f"tag={port['tag']}"
+        change = ["--may-exist", "add-port", "br0", name, tag, "--", "set", "Interface", name, "type=internal"]
+        argvs.append([*base, *change])
+    return [{"ansible.builtin.command": {"argv": argv}, "changed_when": True} for argv in argvs]
+
+
+def play_seconds(folder: Path, tasks: list[dict[str, Any]]) -> float:
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
+    path = folder / "play.yml"
+    path.write_text(json.dumps(play))
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".build/collections"), **os.environ}
+    environment.update({"ANSIBLE_LIBRARY": str(folder / "library"), "ANSIBLE_LOCALHOST_WARNING": "false"})
+    started = time.monotonic()
+    argv = ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(path)]
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return time.monotonic() - started
+
+
+def rounds(sandbox: Sandbox, folder: Path, tasks: list[dict[str, Any]]) -> float:
+    """A play with the tasks less a play with none, the quickest of each: the rest is noise."""
+    without, whole = [], []
+    for _round in range(ROUNDS):
+        clean(sandbox)
+        without.append(play_seconds(folder, []))
+        whole.append(play_seconds(folder, tasks))
+        if sandbox.vsctl("list-ports", "br0").split() != [port["name"] for port in PORTS]:
+            sys.exit("the ports were not made")
+    return min(whole) - min(without)
+
+
+def clean(sandbox: Sandbox) -> None:
+    sandbox.vsctl("--if-exists", "del-br", "br0", "--", "clear", "Open_vSwitch", ".", "other_config")
+    for name in ("etc/fastpath/ovs_dpdk.json", "var/lib/fastpath/ovs_dpdk.json"):
+        (sandbox.folder / name).unlink(missing_ok=True)
+
+
+def row(name: str, ours: float, peer: float, peer_is: str, limit: float) -> None:
+    print(json.dumps({"name": name, "ours": ours, "peer": peer, "peer_is": peer_is, "limit": limit}))
+
+
+def on_the_node(sandbox: Sandbox, argvs: list[list[str]]) -> tuple[float, float]:
+    """The engine in this process, and the bare commands one after another."""
+    ours, bare = [], []
+    for _round in range(ROUNDS):
+        clean(sandbox)
+        started = time.monotonic()
+        converge(OvsDpdkConcern(sandbox), Request(SPEC))
+        ours.append(time.monotonic() - started)
+        clean(sandbox)
+        started = time.monotonic()
+        for argv in argvs:
+            sandbox.real(argv)
+        bare.append(time.monotonic() - started)
+    return statistics.median(ours), statistics.median(bare)
+
+
+def main() -> None:
+    if not available():
+        print("openvswitch-switch-dpdk is not installed: nothing was measured", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory(prefix="fastpath-bench-") as name:
+        folder = Path(name)
+        (folder / "node").mkdir()
+        sandbox = Sandbox(folder / "node")
+        (folder / "library").mkdir()
+        source = MODULE.format(root=str(sandbox.folder))
+        (folder / "library/ovs_in_sandbox.py").write_text(source)
+        sandbox.start_server()
+        sandbox.start_vswitchd()
+        try:
+            peer = peer_tasks(f"unix:{sandbox.folder / RUNDIR}/db.sock")
+            # Warm both ways up: the first run of anything pays for files that are not in memory yet.
+            ours_tasks = [{"ovs_in_sandbox": {"spec": SPEC}}]
+            play_seconds(folder, ours_tasks)
+            theirs = rounds(sandbox, folder, peer)
+            ours = rounds(sandbox, folder, ours_tasks)
+            row("Open vSwitch: 12 keys, a bridge, 4 ports", ours, theirs, "a task of ovs-vsctl for each", LIMIT)
+            engine, bare = on_the_node(sandbox, [task["ansible.builtin.command"]["argv"] for task in peer])
+            row("the same on the node, checks included", engine, bare, "17 runs of ovs-vsctl", 2.0)
+        finally:
+            sandbox.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The concern ovs_dpdk against a node whose Open vSwitch takes changes over, refuses them, or dies of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_discovery
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_apply import reasons
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_check import parse_pmd_rxq_show
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
+from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import BRIDGE, INTERFACE
+from ansible_collections.nfv.fastpath.tests.unit.ovs_node import OTHER, PF, VF0, VF1, OvsNode
+
+DROP_IN = "etc/systemd/system/ovs-vswitchd.service.d/fastpath.conf"
+CONFIG = {"dpdk-init": True, "dpdk-socket-mem": {0: 512, 1: 512}, "pmd-cpu-mask": "5-6"}
+PORT = {"name": "dpdk0", "type": "dpdk", "vf": {"pf": {"address": PF}, "index": 0}}
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    # Without a look at this machine's processes and routes.
+    monkeypatch.setattr(_ovs_discovery, "discover_pci", read_pci)
+    return OvsNode(tmp_path)
+
+
+def spec(*ports, **config):
+    return {"other_config": {**CONFIG, **config}, "bridges": [{"name": "br0", "ports": list(ports)}]}
+
+
+def apply(node, wanted, **options):
+    """Module arguments and files are JSON, which has only texts as keys."""
+    return converge(OvsDpdkConcern(node, timeout=2), Request(spec=json.loads(json.dumps(wanted)), **options))
+
+
+def teardown(node, **options):
+    return converge(OvsDpdkConcern(node, timeout=2), Request(present=False, disruption_ok=True, **options))
+
+
+def refused(node, wanted):
+    before = node.database.state()
+    with pytest.raises(Refused) as raised:
+        apply(node, wanted)
+    assert node.database.state() == before
+    assert not (node.tree / "etc/fastpath").exists()
+    return {problem.variable: problem.message for problem in raised.value.problems}
+
+
+def commands(node, name):
+    return [call for call in node.calls if call[0] == name]
+
+
+def files(node):
+    skipped = ("proc", "sys", "run", "var/log")
+    found = {}
+    for path in sorted(node.tree.rglob("*")):
+        name = str(path.relative_to(node.tree))
+        if path.is_file() and not path.is_symlink() and not name.startswith(skipped):
+            found[name] = path.read_text()
+    return found
+
+
+def test_apply_and_again(node):
+    plan = apply(node, spec(PORT))
+    assert plan.changed
+    assert node.commits() == 1
+    assert node.database.named(INTERFACE, "dpdk0")["options"] == {"dpdk-devargs": VF0}
+    assert node.database.root["other_config"]["dpdk-socket-mem"] == "512,512"
+    assert "After=fastpath-hugepages.service fastpath-sriov.service" in (node.tree / DROP_IN).read_text()
+    assert commands(node, "systemctl") == [("systemctl", "daemon-reload")]
+    node.calls.clear()
+    before = files(node)
+    assert not apply(node, spec(PORT)).changed
+    assert (node.commits(), files(node), commands(node, "systemctl")) == (1, before, [])
+    assert len(commands(node, "ovsdb-client")) == 1
+
+
+def test_check_mode_says_the_same_and_does_nothing(node):
+    before, start = files(node), node.database.state()
+    dry = apply(node, spec(PORT), dry_run=True)
+    assert (files(node), node.database.state()) == (before, start)
+    assert apply(node, spec(PORT)).operations == dry.operations
+
+
+def test_teardown_returns_to_the_start(node):
+    node.database.root["other_config"]["max-idle"] = "10000"
+    before, start = files(node), node.database.state()
+    apply(node, spec(PORT, **{"max-idle": 30000}))
+    plan = teardown(node)
+    assert [step.action for step in plan.operations][-2:] == ["restart_vswitchd", "forget"]
+    assert (files(node), node.database.state()) == (before, start)
+    assert not teardown(node).changed
+
+
+def test_a_key_that_others_set_is_taken_away_and_given_back(node):
+    node.database.root["other_config"]["max-idle"] = "10000"
+    apply(node, spec(**{"max-idle": None}))
+    assert "max-idle" not in node.database.root["other_config"]
+    apply(node, spec())
+    assert node.database.root["other_config"]["max-idle"] == "10000"
+    node.database.root["other_config"]["max-idle"] = "20000"
+    assert not apply(node, spec()).changed
+
+
+def test_a_restart_needs_consent_and_happens_around_the_transaction(node):
+    apply(node, spec(PORT))
+    with pytest.raises(
+        FastpathError, match=r"dpdk-extra is read at its start only, and meanwhile dpdk0 forward nothing"
+    ):
+        apply(node, spec(PORT, **{"dpdk-extra": "--log-level=8"}))
+    assert node.commits() == 1
+    node.calls.clear()
+    apply(node, spec(PORT, **{"dpdk-extra": "--log-level=8"}), disruption_ok=True)
+    order = [
+        call[1] if call[0] == "systemctl" else "commit"
+        for call in node.calls
+        if call[0] == "systemctl" or '"comment"' in call[-1]
+    ]
+    assert order == ["stop", "commit", "start"]
+    assert node.running_config["dpdk-extra"] == "--log-level=8"
+
+
+def test_a_start_that_fails_is_taken_back(node):
+    apply(node, spec(PORT))
+    state = node.database.state()
+    record = json.loads((node.tree / "var/lib/fastpath/ovs_dpdk.json").read_text())
+    with pytest.raises(FastpathError) as raised:
+        apply(node, spec(PORT, **{"dpdk-extra": node.bad_extra}), disruption_ok=True)
+    assert "unrecognized option '--no-such-option' | Unable to initialize DPDK" in raised.value.message
+    assert "The former configuration was restored, and ovs-vswitchd runs with it" in raised.value.message
+    assert node.running
+    assert node.database.state() == state
+    assert json.loads((node.tree / "var/lib/fastpath/ovs_dpdk.json").read_text()) == record
+    assert not [step for step in apply(node, spec(PORT)).operations if step.action != "save_desired"]
+
+
+def test_a_first_initialisation_that_kills_it_is_taken_back(node):
+    state = node.database.state()
+    with pytest.raises(
+        FastpathError, match="ended with the new configuration.*Unable to initialize DPDK: Invalid argument"
+    ):
+        apply(node, spec(**{"dpdk-extra": node.bad_extra}))
+    assert node.running
+    assert node.database.state()["Open_vSwitch"] == state["Open_vSwitch"]
+    assert node.database.rows[BRIDGE] == {}
+
+
+def test_an_interface_that_fails_is_told_and_tried_again(node):
+    node.bad_devices = {VF0}
+    for _run in range(2):
+        with pytest.raises(FastpathError, match="dpdk0: Error attaching device to DPDK") as raised:
+            apply(node, spec(PORT))
+        assert raised.value.details == {"interface_errors": {"dpdk0": "Error attaching device to DPDK"}}
+    node.bad_devices = set()
+    assert [step.action for step in apply(node, spec(PORT)).operations] == ["reconfigure"]
+    assert not apply(node, spec(PORT)).changed
+
+
+@pytest.mark.parametrize("cut", ["stop", "commit", "start", "daemon-reload"])
+def test_a_run_that_is_cut_off_is_finished_by_the_next(node, cut):
+    apply(node, spec(PORT))
+    wanted = spec(PORT, **{"dpdk-extra": "--log-level=8", "vhost-sock-dir": "vhost"})
+    node.cut_at = cut
+    with pytest.raises(KeyboardInterrupt):
+        apply(node, wanted, disruption_ok=True)
+    node.cut_at = None
+    apply(node, wanted, disruption_ok=True)
+    assert node.running
+    assert not apply(node, wanted).changed
+    teardown(node)
+    assert node.database.rows[BRIDGE] == {}
+    assert node.database.root["other_config"] == {}
+
+
+def test_a_stopped_process_is_started(node):
+    apply(node, spec(PORT))
+    node.stop()
+    assert [step.action for step in apply(node, spec(PORT)).operations] == ["start_vswitchd"]
+    assert node.running
+
+
+def test_what_is_not_installed_is_said(node):
+    for path in ("usr/sbin/ovs-vswitchd", "run/openvswitch/db.sock"):
+        os.unlink(node.tree / path)
+    node.stop()
+    assert apply(node, spec(PORT), dry_run=True).changed
+    with pytest.raises(FastpathError, match="Open vSwitch is not installed: the role ovs_dpdk installs it"):
+        apply(node, spec(PORT))
+
+
+def test_memory_beyond_the_pages_is_refused(node):
+    node.pages(1, 100)
+    found = refused(node, spec(PORT))
+    assert (
+        "512 MiB on NUMA node 1, where free hugepages have 200 MiB"
+        in found["fastpath_ovs.other_config.dpdk-socket-mem"]
+    )
+
+
+def test_memory_of_a_node_that_is_not_there_is_refused(node):
+    found = refused(node, spec(**{"dpdk-socket-mem": {2: 64}}))
+    assert "NUMA node 2, and there are: 0, 1" in found["fastpath_ovs.other_config.dpdk-socket-mem"]
+
+
+def test_what_it_holds_itself_counts_as_free(node):
+    apply(node, spec(PORT))
+    for number in (0, 1):
+        node.pages(number, 768)
+    assert not apply(node, spec(PORT)).changed
+    with pytest.raises(Refused, match="2049 MiB on NUMA node 0, where free hugepages have 2048 MiB"):
+        apply(node, spec(PORT, **{"dpdk-socket-mem": {0: 2049}}), disruption_ok=True)
+
+
+def test_no_pages_at_all_are_refused_unless_none_are_wanted(node):
+    for number in (0, 1):
+        node.pages(number, 0)
+    config = {"dpdk-socket-mem": None}
+    assert "needs hugepages" in refused(node, spec(**config))["fastpath_ovs.other_config.dpdk-init"]
+    assert apply(node, spec(**config, **{"dpdk-extra": "--no-huge --legacy-mem"})).changed
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "said"),
+    [
+        ({"pmd-cpu-mask": "5,9"}, "pmd-cpu-mask", "names CPU 9, which is not there; CPUs in use are 0-7"),
+        ({"dpdk-lcore-mask": "8-9"}, "dpdk-lcore-mask", "names CPU 8-9"),
+        ({"pmd-cpu-mask": "0-7"}, "pmd-cpu-mask", "takes every CPU of the node"),
+    ],
+)
+def test_cpus_that_cannot_be_are_refused(node, config, key, said):
+    assert said in refused(node, spec(**config))[f"fastpath_ovs.other_config.{key}"]
+
+
+def test_an_affinity_outside_of_the_mask_is_refused(node):
+    found = refused(node, spec({**PORT, "pmd_rxq_affinity": {0: 2}}))
+    assert (
+        "names CPU 2, which is not in pmd-cpu-mask (5-6)" in found["fastpath_ovs.bridges[0].ports[0].pmd_rxq_affinity"]
+    )
+
+
+def test_a_device_of_the_kernel_is_refused(node):
+    found = refused(node, spec({"name": "d1", "type": "dpdk", "pci": OTHER}))
+    assert "is bound to the kernel's driver igb" in found["fastpath_ovs.bridges[0].ports[0].pci"]
+
+
+def test_a_device_without_a_driver_is_refused(node):
+    node.put(f"sys/bus/pci/devices/{VF1}/uevent", "PCI_CLASS=20000\nPCI_ID=8086:10CA\n")
+    found = refused(node, spec({"name": "d1", "type": "dpdk", "pci": VF1}))
+    assert "is bound to no driver" in found["fastpath_ovs.bridges[0].ports[0].pci"]
+
+
+def test_a_device_that_is_not_there_is_refused(node):
+    found = refused(node, spec({"name": "d1", "type": "dpdk", "pci": "0000:99:00.0"}))
+    assert "is no PCI function of this node" in found["fastpath_ovs.bridges[0].ports[0].pci"]
+
+
+@pytest.mark.parametrize(
+    ("vf", "said"),
+    [
+        ({"pf": {"address": PF}, "index": 6}, f"PF {PF} has 2 VFs, so there is no VF 6"),
+        ({"pf": {"vendor": "15b3"}, "index": 0}, "fits no PF with SR-IOV (vendor 15b3)"),
+    ],
+)
+def test_a_vf_that_is_not_there_is_refused_and_in_check_mode_a_warning(node, vf, said):
+    wanted = spec({"name": "d1", "type": "dpdk", "vf": vf})
+    assert said in refused(node, wanted)["fastpath_ovs.bridges[0].ports[0].vf"]
+    plan = converge(OvsDpdkConcern(node, looking_ahead=True), Request(spec=wanted, dry_run=True))
+    assert plan.changed
+    assert [warning for warning in plan.warnings if said in warning]
+
+
+def test_a_device_in_other_hands_is_refused(node, monkeypatch):
+    def held(host):
+        return tuple(
+            replace(device, uses=("vfio:99 (qemu)",) if device.address == VF0 else ("vfio:4711 (ovs-vswitchd)",))
+            for device in read_pci(host)
+        )
+
+    monkeypatch.setattr(_ovs_discovery, "discover_pci", held)
+    found = refused(node, spec(PORT, {"name": "dpdk1", "type": "dpdk", "pci": VF1}))
+    assert found == {"fastpath_ovs.bridges[0].ports[0].pci": "is in use by vfio:99 (qemu)"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ("ovs-vswitchd (Open vSwitch) 3.5.0\nDPDK 23.11.2\n", "does not belong together: it is made for DPDK 24.11"),
+        ("ovs-vswitchd (Open vSwitch) 3.5.0\n", "needs a build with DPDK"),
+    ],
+)
+def test_a_wrong_pair_is_refused(node, versions, said):
+    node.versions = versions
+    assert said in refused(node, spec())["fastpath_ovs.other_config.dpdk-init"]
+
+
+def test_a_release_that_is_not_known_is_a_warning(node):
+    node.versions = "ovs-vswitchd (Open vSwitch) 9.1.0\nDPDK 30.11.0\n"
+    assert "no release that is known here" in " ".join(apply(node, spec()).warnings)
+
+
+def test_a_socket_below_a_file_is_refused(node):
+    node.put("run/vhost", "")
+    found = refused(node, spec({"name": "v0", "type": "dpdkvhostuserclient", "socket": "/run/vhost/v0.sock"}))
+    assert found == {"fastpath_ovs.bridges[0].ports[0].socket": "/run/vhost is no directory"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(node, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    found = refused(node, spec({"name": "v0", "type": "dpdkvhostuserclient", "socket": "/run/vhost/v0.sock"}))
+    assert found == {"fastpath_ovs.bridges[0].ports[0].socket": "/run cannot be written to"}
+
+
+def test_dpdk_ports_without_dpdk_are_refused(node):
+    found = refused(node, {"bridges": [{"name": "br0", "ports": [PORT]}]})
+    assert "there are ports that need DPDK" in found["fastpath_ovs.other_config.dpdk-init"]
+
+
+def test_all_refusals_at_once(node):
+    node.pages(0, 0)
+    found = refused(node, spec({"name": "d1", "type": "dpdk", "pci": OTHER}, **{"pmd-cpu-mask": "99"}))
+    assert len(found) == 3
+
+
+def test_warnings_of_placement(node):
+    node.put("sys/devices/system/cpu/isolated", "1-2\n")
+    warnings = " ".join(apply(node, spec(PORT, **{"pmd-cpu-mask": "1,3", "dpdk-lcore-mask": "1"})).warnings)
+    assert f"{VF0} is on NUMA node 1, and no CPU of pmd-cpu-mask is" in warnings
+    assert "CPU 3 of pmd-cpu-mask is not isolated (isolated: 1-2)" in warnings
+    assert "CPU 1 is in pmd-cpu-mask and in dpdk-lcore-mask" in warnings
+    assert "CPU 1 of dpdk-lcore-mask is isolated" in warnings
+
+
+def test_the_folder_of_server_sockets_is_made_before_dpdk_looks_for_it(node):
+    apply(node, spec(**{"vhost-sock-dir": "vhost"}))
+    assert (node.tree / "run/openvswitch/vhost").is_dir()
+
+
+def failed(node, wanted):
+    return {check.id: check for check in verify(OvsDpdkConcern(node), wanted) if not check.ok}
+
+
+def test_verification(node):
+    wanted = spec({"name": "v0", "type": "dpdkvhostuserclient", "socket": "/run/v0.sock"})
+    apply(node, wanted)
+    assert set(failed(node, wanted)) == {"ovs_dpdk.pmd_threads"}
+    node.database.root["other_config"]["dpdk-socket-mem"] = "1"
+    node.database.named(INTERFACE, "v0")["error"] = "broken"
+    node.database.named(INTERFACE, "v0")["options"] = {}
+    node.stop()
+    found = failed(node, wanted)
+    assert found["ovs_dpdk.interface"].seen == "broken"
+    assert {"ovs_dpdk.running", "ovs_dpdk.initialized", "ovs_dpdk.other_config", "ovs_dpdk.column"} < set(found)
+
+
+PMD = """\
+Displaying last 60 seconds pmd usage %
+pmd thread numa_id 1 core_id 5:
+  isolated : true
+  port: dpdk0             queue-id:  0 (enabled)   pmd usage:  3 %
+  port: vhost0            queue-id: 12 (disabled)  pmd usage: NOT AVAIL
+  overhead:  1 %
+pmd thread numa_id 0 core_id 6:
+  isolated : false
+main thread:
+  whatever else
+"""
+
+
+def test_the_placement_of_queues_is_read():
+    first, second = parse_pmd_rxq_show(PMD)
+    assert (first.core, first.numa_node, first.queues) == (5, 1, (("dpdk0", 0), ("vhost0", 12)))
+    assert (second.core, second.queues) == (6, ())
+    assert parse_pmd_rxq_show("") == ()
+    assert parse_pmd_rxq_show("  port: x queue-id: 0\n") == ()
+
+
+def test_the_gravest_lines_of_a_log():
+    log = "t|1|dpdk|ERR|one\nt|2|dpdk|INFO|two\nt|3|dpdk|ERR|one\nt|4|daemon|EMER|three\nt|5|bridge|WARN|four\nbroken\n"
+    assert reasons(log) == ["one", "three"]
+    assert reasons("t|1|bridge|WARN|four\nt|1|vlog|WARN|five\n") == ["four"]
+    assert reasons("") == []
