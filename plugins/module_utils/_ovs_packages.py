@@ -191,8 +191,3 @@ def parse_installed(text: str) -> dict[str, str]:
     """Version by package, out of lines of name, state and version."""
     rows = (line.split("\t") for line in text.splitlines())
     return {row[0]: row[2] for row in rows if len(row) == 3 and row[1] == "installed"}
-
-
-def parse_simulation(text: str) -> list[str]:
-    """Packages that ``apt-get -s install`` would bring; those that are there already have their version in brackets."""
-    return re.findall(r"^Inst (\S+) \(", text, re.MULTILINE)

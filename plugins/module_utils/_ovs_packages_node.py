@@ -19,15 +19,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_plan import SERVICE
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
+from ansible_collections.nfv.fastpath.plugins.module_utils._packages import Apt
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_packages import debian_package
 
 DPKG_QUERY = ["dpkg-query", "-W", "-f", "${Package}\\t${db:Status-Status}\\t${Version}\\n"]
-APT_GET = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-APT_SECONDS = 900.0
-
-
+RESTART_SECONDS = 900.0
 LAYER = "ovs_dpdk"
 
 
@@ -40,6 +38,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         super().__init__(host)
         self.remove = remove
         self.database = database or Ovsdb(host)
+        self.apt = Apt(host)
 
     def parse(self, spec: Any) -> PackagesSpec:
         options = spec or {}
@@ -99,7 +98,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         return packages.parse_candidate(shown.out)
 
     def _update_package_lists(self, operation: Operation) -> None:
-        self.host.must_run([*APT_GET, "update"], APT_SECONDS)
+        self.apt.refresh()
         if self._candidate() is None:
             raise FastpathError(
                 f"The package sources of {platform.node()} have no {packages.WITH_DPDK}: add a source that does, "
@@ -123,12 +122,10 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         ]
         if version:
             names += [f"{packages.WITH_DPDK}={version}", packages.SWITCH]
-        install = ["install", "--no-install-recommends", *names]
-        new = packages.parse_simulation(self.host.must_run([*APT_GET, "-s", *install], APT_SECONDS))
         kept = self.store.record()
-        kept["packages"] = sorted({*kept.get("packages", ()), *new})
+        kept["packages"] = sorted({*kept.get("packages", ()), *self.apt.would_install(names)})
         self.store.save_record(kept)
-        self.host.must_run([*APT_GET, *install], APT_SECONDS)
+        self.apt.install(names)
 
     def _select_program(self, operation: Operation) -> None:
         after = operation.after
@@ -138,10 +135,10 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         self.host.must_run(["update-alternatives", *way])
 
     def _restart_vswitchd(self, operation: Operation) -> None:
-        self.host.must_run(["systemctl", "restart", SERVICE], APT_SECONDS)
+        self.host.must_run(["systemctl", "restart", SERVICE], RESTART_SECONDS)
 
     def _remove_packages(self, operation: Operation) -> None:
-        self.host.must_run([*APT_GET, "purge", *operation.before], APT_SECONDS)
+        self.apt.remove(operation.before)
 
     def _remove_folder(self, operation: Operation) -> None:
         shutil.rmtree(self.host.path(operation.target), ignore_errors=True)

@@ -14,10 +14,12 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 
 SECONDS = 1800
-QUERY_SECONDS = 120
+QUERY_SECONDS = 300
 _QUIET = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l")
 # Wait for another apt; keep configuration files that somebody has changed.
-_APT = (*_QUIET, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold")
+_APT = (*_QUIET, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold")
+_NEW, _REMOVED = "NEW packages will be installed", "packages will be REMOVED"
+_DECLINED = 1
 
 
 class PackageManager:
@@ -44,7 +46,7 @@ class PackageManager:
         raise NotImplementedError
 
     def would_install(self, packages: Sequence[str]) -> list[str]:
-        """All packages that installing these would add, dependencies included."""
+        """All packages that installing these would add, dependencies included; ``name=version`` asks for a version."""
         raise NotImplementedError
 
     def install(self, packages: Sequence[str]) -> None:
@@ -84,39 +86,48 @@ class Apt(PackageManager):
         self.host.must_run([*_APT, "update"], timeout=SECONDS)
 
     def would_install(self, packages: Sequence[str]) -> list[str]:
-        argv = [*_APT, "--simulate", "--no-install-recommends", "install", *packages]
-        return _named("Inst", self.host.must_run(argv, timeout=QUERY_SECONDS))
+        argv = [*_APT, "--assume-no", "--no-install-recommends", "install", *packages]
+        done = self.host.run(argv, timeout=QUERY_SECONDS)
+        if done.rc not in (0, _DECLINED):
+            raise FastpathError(f"{' '.join(argv)} failed with exit code {done.rc}: {done.err.strip()[-2000:]}")
+        return _listed(_NEW, done.out)
 
     def install(self, packages: Sequence[str]) -> None:
-        self.host.must_run([*_APT, "--no-install-recommends", "install", *packages], timeout=SECONDS)
+        self.host.must_run([*_APT, "-y", "--no-install-recommends", "install", *packages], timeout=SECONDS)
 
     def removable(self, packages: Iterable[str]) -> list[str]:
         """What others have come to need since stays, and so does what that needs in turn."""
         wanted = sorted(set(packages) & self.installed())
         while wanted:
-            done = self.host.run([*_APT, "--simulate", "remove", *wanted], timeout=QUERY_SECONDS)
-            if done.rc != 0:
+            going = self._would_remove(*wanted)
+            if not going:
                 return []
-            others = set(_named("Remv", done.out)) - set(wanted)
+            others = going - set(wanted)
             if not others:
                 return wanted
-            needed = {name for name in wanted if others & set(self._with_users(name))}
+            needed = {name for name in wanted if others & self._would_remove(name)}
             wanted = [name for name in wanted if name not in needed]
             if not needed:
                 return []
         return []
 
-    def _with_users(self, package: str) -> list[str]:
-        """What goes when this one package goes."""
-        return _named("Remv", self.host.run([*_APT, "--simulate", "remove", package], timeout=QUERY_SECONDS).out)
+    def _would_remove(self, *packages: str) -> set[str]:
+        """All that goes when these go; empty where they cannot go."""
+        argv = [*_APT, "--assume-no", "remove", *packages]
+        return set(_listed(_REMOVED, self.host.run(argv, timeout=QUERY_SECONDS).out))
 
     def remove(self, packages: Sequence[str]) -> None:
-        self.host.must_run([*_APT, "purge", *packages], timeout=SECONDS)
+        self.host.must_run([*_APT, "-y", "purge", *packages], timeout=SECONDS)
 
 
-def _named(word: str, text: str) -> list[str]:
-    """Packages of the lines ``Inst name ...`` or ``Remv name ...`` of a simulation, without their architecture."""
-    return re.findall(rf"^{word} ([^\s:]+)", text, re.MULTILINE)
+def _listed(heading: str, text: str) -> list[str]:
+    """Packages below a heading of what apt says before it asks, without their architecture.
+
+    ``--simulate`` says the same but also works out the order, which takes five times as long for 270 packages.
+    """
+    found = re.search(rf"^The following {heading}:\n((?:  .*\n?)+)", text, re.MULTILINE)
+    # A star marks what is purged.
+    return [re.split(r"[:*]", word)[0] for word in found.group(1).split()] if found else []
 
 
 class Dnf(PackageManager):

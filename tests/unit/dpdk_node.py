@@ -97,8 +97,8 @@ class DpdkNode:
         words = [word for word in argv if not word.startswith("-")]
         verb = next(word for word in words if word in ("update", "install", "remove", "purge"))
         names = words[words.index(verb) + 1 :]
-        if "--simulate" in argv:
-            return self.simulate(verb, names)
+        if "--assume-no" in argv:
+            return self.announce(verb, names)
         self.commands.append([verb, *names])
         if verb == "update":
             self.known = True
@@ -115,11 +115,11 @@ class DpdkNode:
             self.packages -= set(names)
         return Completed(0, "", "")
 
-    def simulate(self, verb, names):
-        if verb == "install":
-            return Completed(0, "".join(f"Inst {name} (1)\n" for name in [*names, *ALONG]), "")
-        users = ["other"] if self.needed_by_others & set(names) else []
-        return Completed(0, "".join(f"Remv {name} [1]\n" for name in [*names, *users]), "")
+    def announce(self, verb, names):
+        heading, others = "NEW packages will be installed", list(ALONG)
+        if verb == "remove":
+            heading, others = "packages will be REMOVED", ["other"] if self.needed_by_others & set(names) else []
+        return Completed(1, f"The following {heading}:\n  {' '.join([*names, *others])}\nAbort.\n", "")
 
     def files(self) -> dict[str, str]:
         """Everything below, but for what remembers runs: to compare before and after."""

@@ -59,7 +59,7 @@ class AptNode(Host):
         if argv[0] == "update-alternatives":
             return self._alternatives(argv)
         if argv[0] == "env":
-            return self._apt(argv[argv.index("DPkg::Lock::Timeout=120") + 1 :])
+            return self._apt(argv[argv.index("Dpkg::Options::=--force-confold") + 1 :])
         if argv[0] == "ovsdb-client":
             return Completed(0, self.database.answer(argv[-1]), "")
         if argv[0] == "systemctl":
@@ -78,15 +78,16 @@ class AptNode(Host):
         return Completed(0, "", "")
 
     def _apt(self, argv):
-        if argv[0] == "-s":
-            wanted = {name.split("=")[0] for name in argv[2:] if not name.startswith("-")} | {packages.SWITCH}
-            new = "".join(f"Inst {name} (3.5.0-1 Debian:13 [amd64])\n" for name in sorted(wanted - set(self.installed)))
-            return Completed(0, f"Inst libc6 [1] (2 Debian:13 [amd64])\n{new}Conf libc6\n", "")
-        names = [name for name in argv[1:] if not name.startswith("-")]
-        if argv[0] == "update":
+        verb, *names = [word for word in argv if not word.startswith("-")]
+        if "--assume-no" in argv:
+            wanted = {name.split("=")[0] for name in names} | {packages.SWITCH}
+            new = "".join(f"  {name}\n" for name in sorted(wanted - set(self.installed)))
+            listed = f"The following NEW packages will be installed:\n{new}" if new else ""
+            return Completed(1, f"{listed}The following packages will be upgraded:\n  libc6\n", "")
+        if verb == "update":
             self.lists = True
-        elif argv[0] == "install":
-            assert "--no-install-recommends" in argv
+        elif verb == "install":
+            assert {"--no-install-recommends", "-y"} <= set(argv)
             for name in names:
                 self.installed[name.split("=")[0]] = "3.5.0-1"
             self.installed.setdefault(packages.SWITCH, "3.5.0-1")
@@ -94,7 +95,7 @@ class AptNode(Host):
             self.put("run/openvswitch/db.sock")
             if self.cut:
                 raise KeyboardInterrupt
-        elif argv[0] == "purge":
+        elif verb == "purge":
             for name in names:
                 del self.installed[name]
             if packages.SWITCH in names:
@@ -124,7 +125,7 @@ def teardown(node, remove):
 
 
 def installs(node):
-    return [call[call.index("install") + 2 :] for call in node.calls if "install" in call and "-s" not in call]
+    return [call[call.index("install") + 1 :] for call in node.calls if "install" in call and "-y" in call]
 
 
 def test_what_the_nics_need_is_installed_and_selected(node):

@@ -15,7 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._packages import (
     package_manager,
 )
 
-APT = ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get", "-q", "-y"]
+APT = ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "apt-get", "-q"]
 APT += ["-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold"]
 SHOW = ["dpkg-query", "--show", "--showformat=${Package}\t${db:Status-Status}\n"]
 
@@ -60,16 +60,26 @@ def test_what_the_lists_do_not_have():
 
 
 def test_what_comes_along():
-    out = "Inst librte-eal25 (24.11.4 Debian:13 [amd64])\nInst dpdk:amd64 (24.11.4)\nConf dpdk (24.11.4)\n"
-    manager, _left = apt(([*APT, "--simulate", "--no-install-recommends", "install", "dpdk"], out))
-    assert manager.would_install(["dpdk"]) == ["librte-eal25", "dpdk"]
+    out = (
+        "Reading package lists...\nThe following additional packages will be installed:\n  librte-eal25\n"
+        "Suggested packages:\n  doc\nThe following NEW packages will be installed:\n  dpdk:amd64\n  librte-eal25\n"
+        "The following packages will be upgraded:\n  libc6\n1 upgraded, 2 newly installed\nAbort.\n"
+    )
+    argv = [*APT, "--assume-no", "--no-install-recommends", "install", "dpdk"]
+    nothing = "dpdk is already the newest version (24.11.4).\n0 upgraded, 0 newly installed\n"
+    failed = Completed(100, "", "E: Unable to locate package dpdk")
+    manager, _left = apt((argv, Completed(1, out, "")), (argv, nothing), (argv, failed))
+    assert manager.would_install(["dpdk"]) == ["dpdk", "librte-eal25"]
+    assert manager.would_install(["dpdk"]) == []
+    with pytest.raises(FastpathError, match="Unable to locate package dpdk"):
+        manager.would_install(["dpdk"])
 
 
 def test_install_refresh_and_remove():
     manager, left = apt(
         ([*APT, "update"], ""),
-        ([*APT, "--no-install-recommends", "install", "a", "b"], ""),
-        ([*APT, "purge", "a", "b"], ""),
+        ([*APT, "-y", "--no-install-recommends", "install", "a", "b"], ""),
+        ([*APT, "-y", "purge", "a", "b"], ""),
     )
     manager.refresh()
     manager.install(["a", "b"])
@@ -79,27 +89,32 @@ def test_install_refresh_and_remove():
 
 def test_a_failed_install_shows_what_apt_said():
     failed = Completed(100, "", "E: Unable to locate package b")
-    manager, _left = apt(([*APT, "--no-install-recommends", "install", "b"], failed))
+    manager, _left = apt(([*APT, "-y", "--no-install-recommends", "install", "b"], failed))
     with pytest.raises(FastpathError, match="Unable to locate package b"):
         manager.install(["b"])
 
 
 def removal(*names):
-    return [*APT, "--simulate", "remove", *names]
+    return [*APT, "--assume-no", "remove", *names]
+
+
+def going(*names):
+    text = f"The following packages will be REMOVED:\n  {' '.join(names)}\n0 upgraded, 0 newly installed\nAbort.\n"
+    return Completed(1, text, "")
 
 
 def test_all_can_go_and_what_is_gone_already_is_not_asked_for():
-    manager, _left = apt((SHOW, "a\tinstalled\nb\tinstalled\n"), (removal("a", "b"), "Remv b [1]\nRemv a [1]\n"))
+    manager, _left = apt((SHOW, "a\tinstalled\nb\tinstalled\n"), (removal("a", "b"), going("b", "a")))
     assert manager.removable(["b", "a", "gone"]) == ["a", "b"]
 
 
 def test_what_others_need_by_now_stays():
     manager, left = apt(
         (SHOW, "a\tinstalled\nb\tinstalled\nother\tinstalled\n"),
-        (removal("a", "b"), "Remv other [1]\nRemv b [1]\nRemv a [1]\n"),
-        (removal("a"), "Remv a [1]\n"),
-        (removal("b"), "Remv other [1]\nRemv b [1]\n"),
-        (removal("a"), "Remv a [1]\n"),
+        (removal("a", "b"), going("other", "b", "a")),
+        (removal("a"), going("a")),
+        (removal("b"), going("other", "b")),
+        (removal("a"), going("a")),
     )
     assert manager.removable(["a", "b"]) == ["a"]
     assert not left.steps
@@ -108,8 +123,8 @@ def test_what_others_need_by_now_stays():
 def test_nothing_goes_where_it_cannot_be_told_apart():
     manager, _left = apt(
         (SHOW, "a\tinstalled\n"),
-        (removal("a"), "Remv other [1]\nRemv a [1]\n"),
-        (removal("a"), "Remv a [1]\n"),
+        (removal("a"), going("other", "a")),
+        (removal("a"), going("a")),
     )
     assert manager.removable(["a"]) == []
     manager, _left = apt((SHOW, "a\tinstalled\n"), (removal("a"), Completed(100, "", "held")))
