@@ -28,7 +28,7 @@ SECONDS = 10.0
 
 
 def available(with_vswitchd: bool = True) -> bool:
-    programs = all(shutil.which(name) for name in ("ovsdb-server", "ovsdb-tool", "ovsdb-client"))
+    programs = all(shutil.which(name) for name in ("ovsdb-server", "ovsdb-tool", "ovs-vsctl"))
     return programs and SCHEMA.exists() and (not with_vswitchd or (WITH_DPDK.exists() and _namespaces()))
 
 
