@@ -21,7 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
+from ansible_collections.nfv.fastpath.plugins.module_utils import _zip_imports
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+
+# Whatever does something on a node loads this file early.
+_zip_imports.quicken(__spec__.loader if __spec__ else None)
 
 POLL_SECONDS = 0.05
 # include/uapi/linux/ext4.h: _IOW('f', 43, __u32), writes all of the journal to its place.

@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node impo
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_task import ovs_bundle_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import ovs_links, ovs_units
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Row
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import BUILT, read_service
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import BUILT, read_service, with_versions
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_packages_result
 from ansible_collections.nfv.fastpath.tests.unit.dpdk_node import DpdkNode, make_bundle
 from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import FakeOvsdb, OvsdbHost
@@ -270,7 +270,7 @@ def test_the_concern_of_the_database_sees_the_built_program(node, tmp_path):
     bundle, archive = built(tmp_path)
     apply(node, bundle, archive)
     assert BUILT == planner.FOLDER
-    service = read_service(node.host, False, Row("root"))
+    service = with_versions(node.host, read_service(node.host, False), Row("root"))
     assert service.installed and service.selected_program == f"{bundle.prefix}/sbin/ovs-vswitchd"
     assert service.ovs_version == "3.6.3"
 

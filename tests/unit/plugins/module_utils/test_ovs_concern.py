@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_discovery
+from ansible_collections.nfv.fastpath.plugins.module_utils import _uses_discovery
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_apply import reasons
@@ -28,7 +28,7 @@ PORT = {"name": "dpdk0", "type": "dpdk", "vf": {"pf": {"address": PF}, "index": 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
     # Without a look at this machine's processes and routes.
-    monkeypatch.setattr(_ovs_discovery, "discover_pci", read_pci)
+    monkeypatch.setattr(_uses_discovery, "discover_pci", read_pci)
     return OvsNode(tmp_path)
 
 
@@ -284,7 +284,7 @@ def test_a_device_in_other_hands_is_refused(node, monkeypatch):
             for device in read_pci(host)
         )
 
-    monkeypatch.setattr(_ovs_discovery, "discover_pci", held)
+    monkeypatch.setattr(_uses_discovery, "discover_pci", held)
     found = refused(node, spec(PORT, {"name": "dpdk1", "type": "dpdk", "pci": VF1}))
     assert found == {"fastpath_ovs.bridges[0].ports[0].pci": "is in use by vfio:99 (qemu)"}
 
