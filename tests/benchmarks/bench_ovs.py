@@ -49,7 +49,7 @@ KEYS = {
 }
 PORTS = [{"name": f"tap{number}", "type": "internal", "tag": number} for number in range(1, 5)]
 SPEC = {"other_config": KEYS, "bridges": [{"name": "br0", "ports": PORTS}]}
-# The module as it is, with the sandbox in place of the node.
+# The module as it is, with the sandbox in place of the node; its action plugin is linked beside it.
 MODULE = """\
 #!/usr/bin/python
 from ansible.module_utils.basic import AnsibleModule
@@ -86,7 +86,8 @@ def play_seconds(folder: Path, tasks: list[dict[str, Any]], variables: Mapping[s
     path = folder / "play.yml"
     path.write_text(json.dumps(play))
     environ = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".build/collections"), **os.environ, **variables}
-    environ.update({"ANSIBLE_LIBRARY": str(folder / "library"), "ANSIBLE_LOCALHOST_WARNING": "false"})
+    environ.update({"ANSIBLE_LIBRARY": str(folder / "library"), "ANSIBLE_ACTION_PLUGINS": str(folder / "action")})
+    environ["ANSIBLE_LOCALHOST_WARNING"] = "false"
     started = time.monotonic()
     argv = ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(path)]
     done = subprocess.run(argv, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
@@ -164,7 +165,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fastpath-bench-") as name:
         folder = Path(name)
         sandbox = make_sandbox(folder / "node")
-        (folder / "library").mkdir()
+        for part in ("library", "action"):
+            (folder / part).mkdir()
+        (folder / "action/ovs_in_sandbox.py").symlink_to(CHECKOUT / "plugins/action/ovs_dpdk.py")
         (folder / "library/ovs_in_sandbox.py").write_text(MODULE.format(root=str(sandbox.folder)))
         sandbox.start_server()
         sandbox.start_vswitchd()
