@@ -13,14 +13,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 
-SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-WITH_DPDK = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
-PLAIN = Path("/usr/lib/openvswitch-switch/ovs-vswitchd")
+SCHEMA = "usr/share/openvswitch/vswitch.ovsschema"
+WITH_DPDK = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 RUNDIR, LOGDIR, DBDIR = "run/openvswitch", "var/log/openvswitch", "etc/openvswitch"
 # DPDK with neither hugepages nor devices.
 EAL = "--no-huge --legacy-mem -m 512 --no-pci"
@@ -28,23 +27,30 @@ SECONDS = 10.0
 
 
 def available(with_vswitchd: bool = True) -> bool:
-    programs = all(shutil.which(name) for name in ("ovsdb-server", "ovsdb-tool", "ovsdb-client"))
-    return programs and SCHEMA.exists() and (not with_vswitchd or (WITH_DPDK.exists() and _namespaces()))
+    programs = all(shutil.which(name) for name in ("ovsdb-server", "ovsdb-tool", "ovs-vsctl"))
+    files = all(os.path.exists(f"/{name}") for name in ((SCHEMA, WITH_DPDK) if with_vswitchd else (SCHEMA,)))
+    return programs and files and (not with_vswitchd or namespaces())
 
 
-def _namespaces() -> bool:
+def namespaces() -> bool:
     return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
 
 
 class Sandbox(Host):
-    """``calls``: every command that was asked for, in order."""
+    """``calls``: every command that was asked for, in order.
 
-    def __init__(self, folder: Path) -> None:
+    ``unpacked``: where packages are that are not installed; ``variables``: with which their programs are found.
+    """
+
+    def __init__(self, folder: Path, unpacked: Path = Path("/"), variables: Mapping[str, str] | None = None) -> None:
         super().__init__(str(folder), self._answer)
         self.folder = folder
+        self.variables = dict(variables or {})
+        self._unpacked = unpacked
         self.calls: list[tuple[str, ...]] = []
         self._environment = {
             **os.environ,
+            **self.variables,
             "LC_ALL": "C",
             "OVS_RUNDIR": str(folder / RUNDIR),
             "OVS_LOGDIR": str(folder / LOGDIR),
@@ -57,7 +63,11 @@ class Sandbox(Host):
         for name in ("proc", "sys"):
             (folder / name).symlink_to(f"/{name}")
         (folder / "usr/sbin/ovs-vswitchd").symlink_to("../../etc/alternatives/ovs-vswitchd")
-        self.select(WITH_DPDK)
+        self.select(self._file(WITH_DPDK))
+
+    def _file(self, name: str) -> Path:
+        there = self._unpacked / name
+        return there if there.exists() else Path("/") / name
 
     def select(self, program: Path) -> None:
         link = self.folder / "etc/alternatives/ovs-vswitchd"
@@ -72,7 +82,7 @@ class Sandbox(Host):
     def start_server(self) -> None:
         database = str(self.folder / DBDIR / "conf.db")
         if not os.path.exists(database):
-            self.real(["ovsdb-tool", "create", database, str(SCHEMA)])
+            self.real(["ovsdb-tool", "create", database, str(self._file(SCHEMA))])
         remote = f"--remote=p{self.socket}"
         self.real(["ovsdb-server", database, remote, "--pidfile", "--detach", "--log-file", "--no-chdir"])
         self.real(["ovs-vsctl", f"--db={self.socket}", "--no-wait", "init"])
@@ -106,10 +116,11 @@ class Sandbox(Host):
             raise AssertionError(done.err)
         return done.out.strip()
 
-    def transactions(self) -> int:
-        """How many transactions the database's file has."""
+    def transactions(self, comment: str = "") -> int:
+        """How many transactions the database's file has; with ``comment``: whose own one starts so."""
         shown = self.real(["ovsdb-tool", "show-log", str(self.folder / DBDIR / "conf.db")])
-        return sum(line.startswith("record ") for line in shown.out.splitlines())
+        records = [line for line in shown.out.splitlines() if line.startswith("record ")]
+        return sum(f'"{comment}' in line if comment else True for line in records)
 
     def _answer(self, argv: Sequence[str], timeout: float, stdin: str) -> Completed:
         self.calls.append(tuple(argv))

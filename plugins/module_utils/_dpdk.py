@@ -42,8 +42,8 @@ class DpdkState:
     ``abi``: of the distribution's DPDK, where its packages carry one in their names. ``installed``: names of packages.
     ``files``: content of those that are ours to write. ``links``: names in ``/usr/local/bin`` with where they lead
     to, empty for what is no link. ``loadable``: modules that the running kernel has. ``idle``: loaded ones that nothing
-    uses. ``removable``: of the packages that the record names. ``pages``: free hugepages. ``iommu_groups``: of this
-    boot.
+    uses. ``removable``: of the packages that the record names. ``pages_kb``: all hugepages together, of which
+    ``free_kb`` are free. ``iommu_groups``: of this boot.
     """
 
     node: NodeAbi
@@ -61,7 +61,8 @@ class DpdkState:
     idle: frozenset[str] = frozenset()
     removable: tuple[str, ...] = ()
     bundles: BundleState = field(default_factory=BundleState)
-    pages: int = 0
+    pages_kb: int = 0
+    free_kb: int = 0
     iommu_groups: int = 0
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -248,8 +249,8 @@ def _plan_files(state: DpdkState, wanted: Mapping[str, str | None]) -> list[Oper
 
 def _warnings(state: DpdkState, spec: DpdkSpec) -> list[str]:
     found = []
-    if not state.pages:
-        found.append("There are no free hugepages on this node, which DPDK needs: see fastpath_hugepages.")
+    if not state.pages_kb:
+        found.append("There are no hugepages on this node, which DPDK needs: see fastpath_hugepages.")
     if "vfio-pci" in spec.modules and not state.iommu_groups:
         found.append("The IOMMU is off on this node, which vfio-pci needs: see fastpath_kernel_args.")
     return found

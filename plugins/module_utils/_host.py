@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import struct
 import subprocess
 import tempfile
@@ -20,7 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
+from ansible_collections.nfv.fastpath.plugins.module_utils import _zip_imports
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+
+# Whatever does something on a node loads this file early.
+_zip_imports.quicken(__spec__.loader if __spec__ else None)
 
 POLL_SECONDS = 0.05
 # include/uapi/linux/ext4.h: _IOW('f', 43, __u32), writes all of the journal to its place.
@@ -221,6 +226,24 @@ class Host:
             said = (done.err.strip() or done.out.strip())[-2000:]
             raise FastpathError(f"{' '.join(argv)} failed with exit code {done.rc}: {said}")
         return done.out
+
+    def connect(self, path: str, timeout: float) -> socket.socket:
+        """Connect to a Unix socket; OSError says why not.
+
+        Its folder goes by its descriptor, since the kernel takes no path of more than 107 bytes.
+        """
+        folder, name = os.path.split(self.path(path))
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        stream = socket.socket(socket.AF_UNIX)
+        try:
+            stream.settimeout(timeout)
+            stream.connect(f"/proc/self/fd/{descriptor}/{name}")
+        except BaseException:
+            stream.close()
+            raise
+        finally:
+            os.close(descriptor)
+        return stream
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait until ``condition`` holds; FastpathError naming ``what`` past ``timeout`` seconds."""

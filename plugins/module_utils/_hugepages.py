@@ -16,8 +16,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts imp
     plan_mounts,
     plan_unmounts,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages, Place, place_name
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import GIGANTIC_KB, Pool, size_name
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages, Place, place_name, size_name
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import GIGANTIC_KB, Pool
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 
 BOOT = "boot"

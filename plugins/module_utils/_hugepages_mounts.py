@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Mount, Pool, parse_size, size_name
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import size_name
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Mount, Pool, parse_size
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 
 UNIT_FOLDER = "/etc/systemd/system"

@@ -15,6 +15,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import HugepagesState, target_place
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_boot import boot_request
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts import (
     UNIT_FOLDER,
     WANTED_BY,
@@ -24,6 +25,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_mounts imp
     unit_path,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Place
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_shortfall import shortfall
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import (
     GIGANTIC_KB,
     Pool,
@@ -58,7 +60,7 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
         host = self.host
         meminfo = _hugepages_sysfs.meminfo(host, None)
         default_kb = meminfo.get("Hugepagesize", 0)
-        boot_default_kb, boot_counts = _hugepages_sysfs.boot_request(host.read("/proc/cmdline") or "", default_kb)
+        boot_default_kb, boot_counts = boot_request(host.read("/proc/cmdline") or "", default_kb)
         record = self.store.record()
         if self.booting:
             record = {**record, "mounts": []}
@@ -108,7 +110,7 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
         place = target_place(operation.target)
         got = self._write_pages(place, operation.after)
         if got != operation.after:
-            short = _hugepages_sysfs.shortfall(self.host, place, operation.after, got)
+            short = shortfall(self.host, place, operation.after, got)
             raise FastpathError(
                 f"The kernel did not give all hugepages: {short}. Ask for fewer, free memory on that node, "
                 "or reserve them at boot with at: boot.",
@@ -121,7 +123,7 @@ class HugepagesConcern(Concern[HugepagesState, "tuple[Pool, ...]"]):
         got = self._write_pages((size_kb, node), operation.after)
         if got >= operation.after:
             return
-        short = _hugepages_sysfs.shortfall(self.host, (size_kb, node), operation.after, got)
+        short = shortfall(self.host, (size_kb, node), operation.after, got)
         record = self.store.record()
         record["promoted"] = sorted({*record.get("promoted", ()), size_kb})
         record["shortfall"] = {**record.get("shortfall", {}), operation.target: str(short)}

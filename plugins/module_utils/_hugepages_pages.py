@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import size_name
-
 Place = tuple[int, Optional[int]]
 """Size in kB and NUMA node; None for the node is the whole machine."""
 
@@ -34,6 +32,14 @@ class Pages:
     @property
     def in_use(self) -> int:
         return self.total - self.free + self.reserved
+
+
+def size_name(size_kb: int) -> str:
+    """A page size as users and the kernel's command line write it: ``64K``, ``2M``, ``1G``."""
+    for unit, factor in (("G", 1024 * 1024), ("M", 1024)):
+        if size_kb % factor == 0:
+            return f"{size_kb // factor}{unit}"
+    return f"{size_kb}K"
 
 
 def place_name(place: Place) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import size_name
 
 SMALLEST_KB = 64
 LARGEST_KB = 16 * 1024 * 1024
@@ -47,14 +48,6 @@ class Pool:
     default: bool = False
     at: str = "auto"
     mount: Mount | None = None
-
-
-def size_name(size_kb: int) -> str:
-    """A page size as users and the kernel's command line write it: ``64K``, ``2M``, ``1G``."""
-    for unit, factor in (("G", 1024 * 1024), ("M", 1024)):
-        if size_kb % factor == 0:
-            return f"{size_kb // factor}{unit}"
-    return f"{size_kb}K"
 
 
 def parse_size(value: Any) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import VfAttributes
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import VfAttributes
 
 IP_SECONDS = 60.0
 _FAILED_LINE = re.compile(r"-:(\d+)")

@@ -15,13 +15,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_apply import OvsWork, Restored
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_check import PmdThread, checks, parse_pmd_rxq_show
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import (
     folder_problems,
     read_facts,
     read_files,
     read_service,
     with_devices,
+    with_versions,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_preconditions import find, socket_folders
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec, parse_ovs
@@ -56,7 +56,7 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
         database = self.database.read()
         self._current = OvsState(
             database=database,
-            service=read_service(self.host, self.database.serving, database.root),
+            service=read_service(self.host, self.database.serving),
             facts=read_facts(self.host),
             record=self.store.record(),
             files=read_files(self.host),
@@ -64,7 +64,7 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
         return self._current
 
     def plan(self, current: OvsState, desired: OvsSpec) -> Plan:
-        current = self._with_devices(current, desired)
+        current = self._with_what_it_needs(current, desired)
         resolved, unresolved = _ovs_plan.resolve(current, desired)
         folders = folder_problems(self.host, socket_folders(resolved))
         current = replace(
@@ -119,20 +119,26 @@ class OvsDpdkConcern(Concern[OvsState, OvsSpec]):
             self.store.save_record(kept)
 
     def check(self, current: OvsState, desired: OvsSpec) -> list[Check]:
-        current = self._with_devices(current, desired)
+        from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_check import checks, parse_pmd_rxq_show
+
+        current = self._with_what_it_needs(current, desired)
         resolved, _problems = _ovs_plan.resolve(current, desired)
-        return checks(current, resolved, self._pmd_threads(current))
+        return checks(current, resolved, parse_pmd_rxq_show(self._pmd_rxq_show(current)))
 
-    def _with_devices(self, current: OvsState, desired: OvsSpec) -> OvsState:
-        if not any(interface.device_text for interface in desired.interfaces):
-            return current
-        return replace(current, facts=with_devices(self.host, current.facts))
+    def _with_what_it_needs(self, current: OvsState, desired: OvsSpec) -> OvsState:
+        """What is costly to look at, and does not matter to every spec."""
+        if desired.uses_dpdk:
+            service = with_versions(self.host, current.service, current.database.root)
+            current = replace(current, service=service)
+        if any(interface.device_text for interface in desired.interfaces):
+            current = replace(current, facts=with_devices(self.host, current.facts))
+        return current
 
-    def _pmd_threads(self, current: OvsState) -> tuple[PmdThread, ...]:
+    def _pmd_rxq_show(self, current: OvsState) -> str:
         if not current.service.running:
-            return ()
+            return ""
         argv = ["ovs-appctl", f"--timeout={self.timeout:g}", "dpif-netdev/pmd-rxq-show"]
-        return parse_pmd_rxq_show(self.host.run(argv, self.timeout + 5).out)
+        return self.host.run(argv, self.timeout + 5).out
 
     def _bridges_with_other_flows(self, current: OvsState, desired: OvsSpec) -> list[str]:
         found = []

@@ -24,7 +24,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_state import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_versions import parse_version_output
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
 
 PROGRAM = "/usr/sbin/ovs-vswitchd"
 # What was built from source goes before what is packaged, as its units do.
@@ -34,26 +33,31 @@ CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
 
 
-def read_service(host: Host, serving: bool, root: Row) -> Service:
-    """Which programs run and which would. ``root``: where the one that runs has written its versions."""
+def read_service(host: Host, serving: bool) -> Service:
+    """Which programs run and which would."""
     program = _start_program(host)
     if not host.exists(program):
         return Service(server=serving)
     pid = vswitchd_pid(host)
-    running = _target(host, f"/proc/{pid}/exe") if pid else None
-    selected = _resolved(host, program)
-    ovs_version, dpdk_version = root.get("ovs_version"), root.get("dpdk_version")
-    if running != selected or not ovs_version or not str(dpdk_version).startswith("DPDK "):
-        ovs_version, dpdk_version = parse_version_output(host.run([program, "--version"]).out)
     return Service(
         installed=True,
         server=serving,
         running=pid is not None,
-        running_program=running,
-        selected_program=selected,
-        ovs_version=ovs_version,
-        dpdk_version=dpdk_version.replace("DPDK ", "") if dpdk_version else None,
+        running_program=_target(host, f"/proc/{pid}/exe") if pid else None,
+        selected_program=_resolved(host, program),
     )
+
+
+def with_versions(host: Host, service: Service, root: Row) -> Service:
+    """Versions of the program that the next start takes. ``root``: where the one that runs has written its own."""
+    if not service.installed:
+        return service
+    ovs_version, dpdk_version = root.get("ovs_version"), root.get("dpdk_version")
+    same = service.running_program == service.selected_program
+    if not same or not ovs_version or not str(dpdk_version).startswith("DPDK "):
+        ovs_version, dpdk_version = parse_version_output(host.run([_start_program(host), "--version"]).out)
+    dpdk_version = dpdk_version.replace("DPDK ", "") if dpdk_version else None
+    return replace(service, ovs_version=ovs_version, dpdk_version=dpdk_version)
 
 
 def _start_program(host: Host) -> str:
@@ -81,7 +85,7 @@ def _daemon_pid(host: Host, name: str) -> int | None:
 
 
 def read_facts(host: Host) -> NodeFacts:
-    """What costs little; devices and folders are looked at where a spec names any."""
+    """What costs little; devices, versions and folders are looked at where a spec needs them."""
     return NodeFacts(
         cpus=_cpus(host),
         isolated=frozenset(_cpu_file(host, f"{CPUS}/isolated")),
@@ -90,6 +94,8 @@ def read_facts(host: Host) -> NodeFacts:
 
 
 def with_devices(host: Host, facts: NodeFacts) -> NodeFacts:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import discover_pci
+
     devices = {device.address: device for device in discover_pci(host)}
     macs = {device.address: _macs(host, device) for device in devices.values() if device.virtfns}
     return replace(facts, devices=devices, macs=macs)

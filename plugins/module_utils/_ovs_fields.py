@@ -22,7 +22,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import 
     nearest,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import indexes as numbers
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import SELECTOR_FIELDS, PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import SELECTOR_FIELDS, PfSelector
 
 __all__ = ["Reader", "Wrong", "address", "boolean", "integer", "nearest"]
 

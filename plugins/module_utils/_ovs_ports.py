@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_fields as read
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import PfSelector
 
 DPDK, CLIENT, SERVER, BOND, PATCH, SYSTEM = "dpdk", "dpdkvhostuserclient", "dpdkvhostuser", "bond", "patch", "system"
 DPDK_TYPES = (DPDK, CLIENT, SERVER)

@@ -13,7 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import VfReference
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import BridgeSpec, OvsSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import PfSelector
 
 DROP_IN = "/etc/systemd/system/ovs-vswitchd.service.d/fastpath.conf"
 FLOWS_FOLDER = "/etc/fastpath/ovs-flows"

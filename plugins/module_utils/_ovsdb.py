@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. The only door to Open vSwitch's database: one process to read it, one to change it."""
+"""PRIVATE. The only door to Open vSwitch's database: one request to read it, one to change it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import 
     parse_selection,
     selection,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb_client import NoAnswer, OvsdbClient, Rejected
 
 SOCKET = "/run/openvswitch/db.sock"
 FILES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
 SCHEMA = "Open_vSwitch"
 WAIT_MILLISECONDS = 500
-# The kernel takes no longer single argument.
-MAX_ARGUMENT = 128 * 1024 - 1
 
 
 class Ovsdb:
@@ -49,7 +48,11 @@ class Ovsdb:
         if self.file is None:
             return Database()
         request = json.dumps([SCHEMA, *selection()])
-        return parse_selection(_answers(self.host.must_run(["ovsdb-tool", "query", self.file, request], self.timeout)))
+        text = self.host.must_run(["ovsdb-tool", "query", self.file, request], self.timeout)
+        try:
+            return parse_selection(_checked(json.loads(text)))
+        except ValueError as broken:
+            raise FastpathError(f"{self.file} was read as no JSON: {text[:200]!r}") from broken
 
     def commit(self, steps: list[dict[str, Any]]) -> int:
         """All or nothing; the number that ovs-vswitchd reports back in ``cur_cfg`` once it took the change over."""
@@ -59,40 +62,44 @@ class Ovsdb:
         """Whether ovs-vswitchd has taken a change over. The server waits a moment for it: that spares polling."""
         columns = {"table": ROOT, "where": [], "columns": ["cur_cfg"]}
         wait = {"op": "wait", "timeout": WAIT_MILLISECONDS, "until": "==", "rows": [{"cur_cfg": number}], **columns}
-        if "error" not in (json.loads(self._reply([wait]))[0] or {}):
+        if "error" not in (self._answers([wait])[0] or {}):
             return True
         # Others may have changed something meanwhile, and then it went past that number.
         return int(self.transact([{"op": "select", **columns}])[0]["rows"][0]["cur_cfg"]) >= number
 
     def transact(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The answers; FastpathError where the server refused, and then it did nothing of it."""
-        return _answers(self._reply(steps))
+        return _checked(self._answers(steps))
 
-    def _reply(self, steps: list[dict[str, Any]]) -> str:
-        request = json.dumps([SCHEMA, *steps], separators=(",", ":"))
-        if len(request.encode()) > MAX_ARGUMENT:
+    def _answers(self, steps: list[dict[str, Any]]) -> list[Any]:
+        """A connection for each request: the server ends those that are silent, as during a restart of ovs-vswitchd."""
+        try:
+            with OvsdbClient(self.host.connect(self.socket, self.timeout), self.timeout) as client:
+                return list(client.call("transact", SCHEMA, *steps))
+        except Rejected as rejected:
+            raise _refused(rejected.error) from rejected
+        except NoAnswer as silence:
             raise FastpathError(
-                f"The change of Open vSwitch's database is {len(request.encode())} bytes long, and one transaction "
-                f"can have {MAX_ARGUMENT}. Bring the bridges about in several runs, each with more of them."
-            )
-        argv = ["ovsdb-client", f"--timeout={self.timeout}", "transact", f"unix:{self.host.path(self.socket)}", request]
-        done = self.host.run(argv, self.timeout + 5)
-        if done.rc != 0:
-            said = (done.err.strip() or done.out.strip())[-2000:]
-            raise FastpathError(f"Open vSwitch's database server at {self.socket} did not answer: {said}")
-        return done.out
+                f"Open vSwitch's database server at {self.socket} did not answer: {silence.message}"
+            ) from silence
+        except OSError as broken:
+            raise FastpathError(
+                f"Open vSwitch's database server at {self.socket} cannot be reached: {broken.strerror or broken}. "
+                "See systemctl status ovsdb-server."
+            ) from broken
 
 
-def _answers(text: str) -> list[dict[str, Any]]:
+def _checked(answers: list[Any]) -> list[dict[str, Any]]:
     """One answer for each step, and one more where the transaction as a whole was refused."""
-    try:
-        answers = json.loads(text)
-    except ValueError as broken:
-        raise FastpathError(f"Open vSwitch's database answered no JSON: {text[:200]!r}") from broken
     for answer in answers:
         if isinstance(answer, dict) and "error" in answer:
-            raise FastpathError(
-                f"Open vSwitch's database refused the change, nothing was changed in it: {answer['error']}"
-                f" ({answer.get('details', 'no details')})"
-            )
+            raise _refused(answer)
     return [answer for answer in answers if answer is not None]
+
+
+def _refused(answer: Any) -> FastpathError:
+    said = answer if isinstance(answer, dict) else {"error": answer}
+    return FastpathError(
+        f"Open vSwitch's database refused the change, nothing was changed in it: {said.get('error')}"
+        f" ({said.get('details', 'no details')})"
+    )

@@ -18,7 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import uses_
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import vf_changes
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, NOTHING, PfSpec, parse_sriov
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, PfSpec, parse_sriov
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import (
     PfState,
     PfTarget,
@@ -34,6 +34,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import (
     target_of,
     target_view,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import busy, protects
 
 NOIOMMU = "noiommu"

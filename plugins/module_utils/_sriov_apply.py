@@ -27,7 +27,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery impo
     NOIOMMU_PARAMETER,
     main_link,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, NOTHING, VfAttributes
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING, VfAttributes
 
 # Some drivers take seconds for each VF. The write itself blocks as long as the driver works.
 NUMVFS_SECONDS = 300.0

@@ -12,8 +12,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, read_pci
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import NOTHING
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import PfState, SriovState, VfState
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, with_uses
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import gather
 

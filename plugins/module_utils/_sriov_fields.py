@@ -10,7 +10,6 @@ anybody sees the text, so what must be text is refused when it is not.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -34,6 +33,8 @@ class Wrong(ValueError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` Did you mean x?`` or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]}?" if close else ""
 

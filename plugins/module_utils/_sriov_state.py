@@ -11,14 +11,8 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import is_kernel_driver
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import (
-    KERNEL,
-    NOTHING,
-    PfSelector,
-    PfSpec,
-    VfAttributes,
-    VfSpec,
-)
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, PfSpec, VfSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING, PfSelector, VfAttributes
 
 # An override that names no driver keeps a function unbound, also when its module is loaded later.
 NO_DRIVER = "none"

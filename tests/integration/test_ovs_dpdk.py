@@ -40,7 +40,7 @@ SPEC = {
             "dpdk-socket-mem": {0: 128, 1: 128},
             "dpdk-lcore-mask": "0",
             "pmd-cpu-mask": "1",
-            "pmd-sleep-max": 100,
+            "pmd-sleep-max": 10000,
             "max-idle": 30000,
         },
         "bridges": [

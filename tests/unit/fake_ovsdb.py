@@ -8,7 +8,10 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 
 ROOT, BRIDGE, PORT, INTERFACE, CONTROLLER = "Open_vSwitch", "Bridge", "Port", "Interface", "Controller"
 MAPS = ("other_config", "external_ids", "options", "status")
@@ -65,6 +68,30 @@ class Refusal(Exception):
     """A transaction that the server does not take."""
 
 
+class FakeStream:
+    """A connection to a server: ``transact`` gives the result of that method."""
+
+    def __init__(self, transact: Callable[..., list[Any]]) -> None:
+        self._transact = transact
+        self._answers = b""
+
+    def settimeout(self, seconds: float) -> None:
+        assert seconds > 0
+
+    def sendall(self, content: bytes) -> None:
+        request = json.loads(content)
+        assert request["method"] == "transact"
+        answer = {"id": request["id"], "result": self._transact(*request["params"]), "error": None}
+        self._answers += json.dumps(answer).encode()
+
+    def recv(self, size: int) -> bytes:
+        content, self._answers = self._answers[:size], self._answers[size:]
+        return content
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class FakeOvsdb:
     """``rows``: columns as plain Python by table and uuid; references are uuids."""
 
@@ -93,9 +120,9 @@ class FakeOvsdb:
                 found.setdefault(table, {})[row.get("name", ".")] = plain
         return copy.deepcopy(found)
 
-    def answer(self, request: str) -> str:
-        """What ``ovsdb-client transact`` prints."""
-        _schema, *steps = json.loads(request)
+    def answer(self, schema: str, *steps: dict[str, Any]) -> list[Any]:
+        """The result of the method ``transact``."""
+        assert schema == ROOT
         before = copy.deepcopy(self.rows)
         answers: list[Any] = []
         new: dict[str, str] = {step["uuid-name"]: self._uuid() for step in steps if "uuid-name" in step}
@@ -109,7 +136,7 @@ class FakeOvsdb:
             answers.append({"error": "constraint violation", "details": str(refusal)})
         if self.rows != before:
             self.commits += 1
-        return json.dumps(answers)
+        return answers
 
     def _uuid(self) -> str:
         return f"00000000-0000-0000-0000-{next(self._numbers):012}"
@@ -194,6 +221,17 @@ class FakeOvsdb:
         for row in self.rows[PORT].values():
             if not row["interfaces"]:
                 raise Refusal("a port needs an interface")
+
+
+class OvsdbHost(Host):
+    """A node whose socket leads to ``database``."""
+
+    def __init__(self, root: str, run: Callable[..., Completed], database: FakeOvsdb) -> None:
+        super().__init__(root, run)
+        self._database = database
+
+    def connect(self, path: str, timeout: float) -> FakeStream:
+        return FakeStream(self._database.answer)
 
 
 def _encode(column: str, value: Any, reference: bool) -> Any:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
-from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import INTERFACE, FakeOvsdb
+from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import INTERFACE, FakeOvsdb, FakeStream
 
 PID = 4711
 PROGRAM = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -124,17 +125,23 @@ class OvsNode(Host):
     def commits(self) -> int:
         return self.database.commits
 
+    def connect(self, path: str, timeout: float) -> FakeStream:
+        assert path == "/run/openvswitch/db.sock"
+        return FakeStream(self._transact)
+
+    def _transact(self, schema: str, *steps: dict[str, Any]) -> list[Any]:
+        self.calls.append(("ovsdb", *(step["op"] for step in steps)))
+        answers = self.database.answer(schema, *steps)
+        changes = {"insert", "mutate", "update"} & {step["op"] for step in steps}
+        if changes and self.cut_at == "commit":
+            raise KeyboardInterrupt
+        if changes and self.running:
+            self.take_over()
+        return answers
+
     def _answer(self, argv: Sequence[str], timeout: float, stdin: str) -> Completed:
         self.calls.append(tuple(argv))
         program = argv[0]
-        if program == "ovsdb-client":
-            answer = self.database.answer(argv[-1])
-            changes = any(word in argv[-1] for word in ('"insert"', '"mutate"', '"update"'))
-            if changes and self.cut_at == "commit":
-                raise KeyboardInterrupt
-            if changes and self.running:
-                self.take_over()
-            return Completed(0, answer, "")
         if program == "/usr/sbin/ovs-vswitchd":
             return Completed(0, self.versions, "")
         if program == "systemctl":

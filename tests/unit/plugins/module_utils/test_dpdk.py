@@ -219,7 +219,7 @@ def test_a_built_in_module_counts(node):
 
 
 def test_warnings_where_pages_or_iommu_are_missing(node):
-    node.put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
+    node.put("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n")
     (node.folder / "sys/kernel/iommu_groups/0/name").unlink()
     (node.folder / "sys/kernel/iommu_groups/0").rmdir()
     warnings = []
@@ -399,9 +399,18 @@ def test_what_dpdk_says_is_in_the_check(node):
 
 def test_no_pages_is_a_failed_check_and_no_start_with_pages(node):
     apply(node)
-    node.put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
+    for name in ("nr_hugepages", "free_hugepages"):
+        node.put(f"sys/kernel/mm/hugepages/hugepages-2048kB/{name}", "0\n")
     checks = seen(node, {"dpdk": {}})
-    assert not checks[("dpdk.hugepages", "free pages")].ok
+    assert not checks[("dpdk.hugepages", "hugepages")].ok
+    assert ("dpdk.eal", "with hugepages") not in checks
+
+
+def test_pages_that_open_vswitch_has_are_there(node):
+    apply(node)
+    node.put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "63\n")
+    checks = seen(node, {"dpdk": {}})
+    assert checks[("dpdk.hugepages", "hugepages")].ok
     assert ("dpdk.eal", "with hugepages") not in checks
 
 
@@ -444,7 +453,7 @@ def test_a_bundle_is_of_no_interest_to_packages(tmp_path):
 
 def state(**changes):
     abi = NodeAbi("node1", "x86_64", flags_of("x86-64-v2"), "2.41", "debian")
-    values = {"node": abi, "abi": "25", "loadable": frozenset({"vfio-pci"}), "pages": 1, "iommu_groups": 1}
+    values = {"node": abi, "abi": "25", "loadable": frozenset({"vfio-pci"}), "pages_kb": 2048, "iommu_groups": 1}
     return DpdkState(**{**values, **changes})
 
 

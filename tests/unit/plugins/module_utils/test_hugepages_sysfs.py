@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils import _hugepages_shortfall as shortfall
 from ansible_collections.nfv.fastpath.plugins.module_utils import _hugepages_sysfs as sysfs
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_boot import boot_request
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import Pages
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import BUDDYINFO, PAGETYPEINFO, HugepagesNode
 
@@ -32,7 +34,7 @@ M2, G1 = 2048, 1048576
     ],
 )
 def test_command_line(line, default_kb, counts):
-    assert sysfs.boot_request(line, M2) == (default_kb, counts)
+    assert boot_request(line, M2) == (default_kb, counts)
 
 
 def test_counters_by_node_and_of_all(tmp_path):
@@ -73,7 +75,7 @@ def test_what_the_processor_can(tmp_path, flags, sizes):
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    monkeypatch.setattr(sysfs.resource, "getpagesize", lambda: 4096)
+    monkeypatch.setattr(shortfall.resource, "getpagesize", lambda: 4096)
 
 
 @pytest.mark.parametrize(
@@ -88,29 +90,29 @@ def small_pages(monkeypatch):
     ],
 )
 def test_free_memory_in_whole_pieces(small_pages, place, pieces):
-    assert sysfs.whole_pieces(BUDDYINFO, place) == pieces
+    assert shortfall.whole_pieces(BUDDYINFO, place) == pieces
 
 
 @pytest.mark.parametrize(("node", "blocks"), [(0, 15), (1, 37), (None, 52), (7, 0)])
 def test_blocks_that_cannot_move(node, blocks):
-    assert sysfs.unmovable_blocks(PAGETYPEINFO, node) == blocks
+    assert shortfall.unmovable_blocks(PAGETYPEINFO, node) == blocks
 
 
 def test_what_the_kernel_does_not_tell():
-    assert sysfs.unmovable_blocks(None, 0) is None
-    assert sysfs.unmovable_blocks("", 0) is None
-    assert sysfs.unmovable_blocks("Page block order: 9\n", 0) is None
+    assert shortfall.unmovable_blocks(None, 0) is None
+    assert shortfall.unmovable_blocks("", 0) is None
+    assert shortfall.unmovable_blocks("Page block order: 9\n", 0) is None
 
 
 def test_shortfall_in_words(tmp_path, small_pages):
     node = HugepagesNode(tmp_path)
-    short = sysfs.shortfall(node, (G1, 0), 4, 1)
+    short = shortfall.shortfall(node, (G1, 0), 4, 1)
     assert str(short) == (
         "1G on NUMA node 0: wanted 4, got 1; 1536 MiB are free, which would be 1 more, "
         "but in whole pieces there are 1; 15 blocks hold memory that cannot move"
     )
     (tmp_path / "proc/pagetypeinfo").unlink()
     (tmp_path / "proc/buddyinfo").unlink()
-    short = sysfs.shortfall(node, (M2, None), 4, 1)
+    short = shortfall.shortfall(node, (M2, None), 4, 1)
     assert str(short).endswith("in whole pieces there are 0")
     assert short.result()["unmovable"] is None

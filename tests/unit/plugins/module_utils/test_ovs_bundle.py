@@ -19,10 +19,10 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_node impo
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_task import ovs_bundle_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import ovs_links, ovs_units
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Row
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import BUILT, read_service
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import BUILT, read_service, with_versions
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_task import ovs_packages_result
 from ansible_collections.nfv.fastpath.tests.unit.dpdk_node import DpdkNode, make_bundle
-from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import FakeOvsdb
+from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import FakeOvsdb, OvsdbHost
 
 DAEMONS = {"ovsdb-server.service": "ovsdb-server", "ovs-vswitchd.service": "ovs-vswitchd"}
 PIDS = {"ovsdb-server": 41, "ovs-vswitchd": 42}
@@ -41,6 +41,10 @@ class OvsBundleNode(DpdkNode):
         self.units_seen = False
         self.selected = ("/usr/lib/openvswitch-switch/ovs-vswitchd", True)
         self.put("usr/bin/dpkg-query", "")
+
+    @property
+    def host(self):
+        return OvsdbHost(str(self.folder), self.run, self.database)
 
     def run(self, argv, timeout, stdin):
         if argv[0].endswith("sbin/ovs-vswitchd"):
@@ -76,9 +80,6 @@ class OvsBundleNode(DpdkNode):
         self.packages |= {"openvswitch-switch", "openvswitch-switch-dpdk"}
         for name in DAEMONS.values():
             self.put(f"usr/sbin/{name}", "")
-
-    def ovsdb_client(self, argv):
-        return Completed(0, self.database.answer(argv[-1]), "")
 
     def systemctl(self, argv):
         self.commands.append(argv)
@@ -269,7 +270,7 @@ def test_the_concern_of_the_database_sees_the_built_program(node, tmp_path):
     bundle, archive = built(tmp_path)
     apply(node, bundle, archive)
     assert BUILT == planner.FOLDER
-    service = read_service(node.host, False, Row("root"))
+    service = with_versions(node.host, read_service(node.host, False), Row("root"))
     assert service.installed and service.selected_program == f"{bundle.prefix}/sbin/ovs-vswitchd"
     assert service.ovs_version == "3.6.3"
 

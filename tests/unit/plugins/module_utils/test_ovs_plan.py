@@ -27,7 +27,7 @@ TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, 
 
 
 def transact(server, steps):
-    answers = json.loads(server.answer(json.dumps(["Open_vSwitch", *steps])))
+    answers = json.loads(json.dumps(server.answer("Open_vSwitch", *json.loads(json.dumps(steps)))))
     assert not any(isinstance(answer, dict) and "error" in answer for answer in answers), answers
     return answers
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The seam to the database: exact commands, and every way in which they fail."""
+"""The seam to the database: exact requests, and every way in which they fail."""
 
 from __future__ import annotations
 
@@ -11,86 +11,142 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Cell, Database, selection
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import FILES, SOCKET, Ovsdb
 
-EMPTY = json.dumps([{"rows": []} for _table in selection()])
+EMPTY = [{"rows": []} for _table in selection()]
 
 
-def seam(root, *transcript):
-    """A database whose commands are exactly those of the transcript, in order."""
-    left = list(transcript)
+class Node(Host):
+    """``replies``: what the server says to each connection's request. ``commands``: what each of them prints."""
 
-    def run(argv, timeout, stdin):
-        expected, answer = left.pop(0)
-        assert list(argv)[:-1] == expected
+    def __init__(self, root, *replies, commands=()):
+        super().__init__(str(root), self._answer)
+        self.replies, self.commands, self.requests, self.closed = list(replies), list(commands), [], 0
+
+    def _answer(self, argv, timeout, stdin):
+        expected, answer = self.commands.pop(0)
+        assert (list(argv)[:-1], timeout) == (expected, 7)
         return answer if isinstance(answer, Completed) else Completed(0, answer, "")
 
-    found = Ovsdb(Host(str(root), run), timeout=7)
-    found.left = left
-    return found
+    def connect(self, path, timeout):
+        assert (path, timeout) == (SOCKET, 7)
+        return self
+
+    def settimeout(self, seconds):
+        assert 0 < seconds <= 7
+
+    def sendall(self, content):
+        self.requests.append(json.loads(content))
+
+    def recv(self, size):
+        reply = self.replies.pop(0)
+        return reply if isinstance(reply, bytes) else json.dumps({"id": 1, **reply}).encode()
+
+    def close(self):
+        self.closed += 1
+
+
+def result(*answers):
+    return {"result": list(answers), "error": None}
 
 
 def serving(root):
     (root / "run/openvswitch").mkdir(parents=True)
     (root / "run/openvswitch/db.sock").touch()
-    return ["ovsdb-client", "--timeout=7", "transact", f"unix:{root}/run/openvswitch/db.sock"]
 
 
-def test_one_process_reads_everything(tmp_path):
-    database = seam(tmp_path, (serving(tmp_path), EMPTY))
-    assert database.read() == Database({}, {})
-    assert database.left == []
+def with_file(root):
+    (root / "etc/openvswitch").mkdir(parents=True)
+    (root / "etc/openvswitch/conf.db").touch()
+    return ["ovsdb-tool", "query", FILES[0]]
+
+
+def test_one_request_reads_everything(tmp_path):
+    serving(tmp_path)
+    node = Node(tmp_path, result(*EMPTY))
+    assert Ovsdb(node, timeout=7).read() == Database({}, {})
+    assert node.requests == [{"method": "transact", "params": ["Open_vSwitch", *selection()], "id": 1}]
+    assert node.closed == 1
 
 
 def test_without_a_server_the_file_is_read(tmp_path):
-    (tmp_path / "etc/openvswitch").mkdir(parents=True)
-    (tmp_path / "etc/openvswitch/conf.db").touch()
-    database = seam(tmp_path, (["ovsdb-tool", "query", "/etc/openvswitch/conf.db"], EMPTY))
-    assert database.read() == Database({}, {})
-    assert database.left == []
-
-
-def test_without_anything_it_is_empty(tmp_path):
-    assert seam(tmp_path).read() == Database()
-
-
-def test_a_commit_returns_its_number(tmp_path):
-    answer = json.dumps([{"count": 1}, {"rows": [{"next_cfg": 8}]}])
-    assert seam(tmp_path, (serving(tmp_path), answer)).commit([]) == 8
+    node = Node(tmp_path, commands=[(with_file(tmp_path), json.dumps(EMPTY))])
+    assert Ovsdb(node, timeout=7).read() == Database({}, {})
+    assert node.commands == []
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Completed(1, "", "failed to connect"), "did not answer: failed to connect"),
-        ("what", "answered no JSON: 'what'"),
-        ('[{}, {"error": "constraint violation", "details": "twice"}, null]', "constraint violation \\(twice\\)"),
-        ('[{"error": "unknown column"}]', "unknown column \\(no details\\)"),
+        ("what", "/etc/openvswitch/conf.db was read as no JSON: 'what'"),
+        (Completed(1, "", "ovsdb error: I/O error"), "ovsdb-tool query .* failed with exit code 1: ovsdb error"),
+        ('[{"error": "unknown column"}]', r"unknown column \(no details\)"),
     ],
 )
-def test_failures(tmp_path, answer, said):
+def test_a_file_that_cannot_be_read(tmp_path, answer, said):
+    node = Node(tmp_path, commands=[(with_file(tmp_path), answer)])
     with pytest.raises(FastpathError, match=said):
-        seam(tmp_path, (serving(tmp_path), answer)).transact([{"op": "comment"}])
+        Ovsdb(node, timeout=7).read()
 
 
-def test_what_the_kernel_cannot_pass_is_refused(tmp_path):
-    with pytest.raises(FastpathError, match="one transaction can have 131071"):
-        seam(tmp_path).transact([{"op": "comment", "comment": "x" * 140000}])
+def test_without_anything_it_is_empty(tmp_path):
+    assert Ovsdb(Node(tmp_path)).read() == Database()
+
+
+def test_a_commit_returns_its_number(tmp_path):
+    node = Node(tmp_path, result({"count": 1}, {"rows": [{"next_cfg": 8}]}))
+    assert Ovsdb(node, timeout=7).commit([{"op": "comment"}]) == 8
+    assert [request["params"] for request in node.requests] == [["Open_vSwitch", {"op": "comment"}]]
 
 
 @pytest.mark.parametrize(
-    ("answers", "expected"),
+    ("reply", "said"),
     [
-        (["[{}]"], True),
-        (['[{"error": "timed out"}]', '[{"rows": [{"cur_cfg": 4}]}]'], False),
-        (['[{"error": "timed out"}]', '[{"rows": [{"cur_cfg": 6}]}]'], True),
+        (b"", r"server at /run/openvswitch/db.sock did not answer: it closed the connection"),
+        (b"what", "did not answer: no JSON came back: 'what'"),
+        (result({}, {"error": "constraint violation", "details": "twice"}, None), r"constraint violation \(twice\)"),
+        (result({"error": "unknown column"}), r"nothing was changed in it: unknown column \(no details\)"),
+        ({"error": {"error": "unknown database", "details": "none"}, "result": None}, r"unknown database \(none\)"),
+        ({"error": "canceled", "result": None}, r"canceled \(no details\)"),
     ],
 )
-def test_whether_a_change_was_taken_over(tmp_path, answers, expected):
-    argv = serving(tmp_path)
-    database = seam(tmp_path, *((argv, answer) for answer in answers))
-    assert database.taken_over(5) is expected
-    assert database.left == []
+def test_failures(tmp_path, reply, said):
+    node = Node(tmp_path, reply)
+    with pytest.raises(FastpathError, match=said):
+        Ovsdb(node, timeout=7).transact([{"op": "comment"}])
+    assert (node.closed, len(node.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("make", ["nothing", "folder", "file"])
+def test_a_socket_that_leads_nowhere(tmp_path, make):
+    if make != "nothing":
+        serving(tmp_path)
+    if make == "folder":
+        (tmp_path / "run/openvswitch/db.sock").unlink()
+    said = "Connection refused" if make == "file" else "No such file or directory"
+    expected = f"server at /run/openvswitch/db.sock cannot be reached: {said}. See systemctl status ovsdb-server"
+    with pytest.raises(FastpathError, match=expected):
+        Ovsdb(Host(str(tmp_path))).transact([{"op": "comment"}])
+
+
+def test_a_change_of_any_size_goes_through(tmp_path):
+    node = Node(tmp_path, result({}))
+    Ovsdb(node, timeout=7).transact([{"op": "comment", "comment": "x" * 140000}])
+    assert len(node.requests[0]["params"][1]["comment"]) == 140000
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ([result({})], True),
+        ([result({"error": "timed out"}), result({"rows": [{"cur_cfg": 4}]})], False),
+        ([result({"error": "timed out"}), result({"rows": [{"cur_cfg": 6}]})], True),
+    ],
+)
+def test_whether_a_change_was_taken_over(tmp_path, replies, expected):
+    node = Node(tmp_path, *replies)
+    assert Ovsdb(node, timeout=7).taken_over(5) is expected
+    assert (node.replies, node.closed) == ([], len(replies))
 
 
 @pytest.mark.parametrize("text", ["Bridge/b/fail_mode", "Interface/p0/options:a:b/c", "Open_vSwitch/./other_config:x"])
