@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -36,8 +38,17 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operatio
 
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 SHOWN_LINES = 6
+PROGRAM = "ovs-vswitchd: "
 _LOG_LINE = re.compile(r"[^|]*\|\d+\|(?P<module>[^|]*)\|(?P<level>EMER|ERR|WARN)\|(?P<text>.*)")
 _SPEAKING = re.compile(r"dpdk|bridge|netdev|ovs_numa")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the log ended, and when."""
+
+    size: int
+    seconds: int
 
 
 class NotTakenOver(FastpathError):
@@ -74,7 +85,7 @@ class OvsWork:
 
     def _change(self, changes: Sequence[Operation], former: Database, actions: set[str]) -> None:
         started = bool(actions & {RESTART, START})
-        mark = self._log_size()
+        mark = self._mark()
         pid = vswitchd_pid(self.host)
         if RESTART in actions:
             self._systemctl("stop")
@@ -133,7 +144,7 @@ class OvsWork:
             return "The former configuration was restored, but ovs-vswitchd does not run with it either."
         return "The former configuration was restored, and ovs-vswitchd runs with it."
 
-    def _expect_interfaces(self, after: Database, mark: int) -> None:
+    def _expect_interfaces(self, after: Database, mark: Mark) -> None:
         wrong = {name: row.get("error") for name, row in after.interfaces.items() if row.owned and row.get("error")}
         if wrong:
             told = "; ".join(f"{name}: {error}" for name, error in sorted(wrong.items()))
@@ -153,20 +164,21 @@ class OvsWork:
         argv = replace_flows(step.target, "/dev/stdin", step.after["bundle"])
         self.host.must_run(argv, self.timeout, flow_text(tuple(step.after["flows"])))
 
-    def _log_size(self) -> int:
+    def _mark(self) -> Mark:
         try:
-            return os.stat(self.host.path(LOG)).st_size
+            return Mark(os.stat(self.host.path(LOG)).st_size, int(time.time()))
         except OSError:
-            return 0
+            return Mark(0, int(time.time()))
 
-    def _reason(self, mark: int) -> str:
-        """What the log says since ``mark``; a log that was rotated meanwhile is read from its start."""
+    def _reason(self, mark: Mark) -> str:
+        """What it said since ``mark``; a log that was rotated meanwhile is read from its start."""
         content = self.host.read_bytes(LOG) or b""
-        text = content[mark if mark <= len(content) else 0 :].decode("utf-8", "replace")
-        said = reasons(text)
-        if not said:
-            journal = self.host.run(["journalctl", "--no-pager", "-o", "cat", "-n", "20", "-u", SERVICE])
-            said = [line for line in journal.out.splitlines() if line.strip()][-SHOWN_LINES:]
+        text = content[mark.size if mark.size <= len(content) else 0 :].decode("utf-8", "replace")
+        journal = self.host.run(["journalctl", "--no-pager", "-o", "cat", "--since", f"@{mark.seconds}", "-u", SERVICE])
+        lines = [line for line in journal.out.splitlines() if line.strip()]
+        # What an option of DPDK is wrong for goes to standard error, and no further.
+        said = [*dict.fromkeys(line for line in lines if line.startswith(PROGRAM)), *reasons(text)]
+        said = said or lines[-SHOWN_LINES:]
         return f"Its log says: {' | '.join(said)}." if said else f"Nothing about it is in {LOG} nor in the journal."
 
 

@@ -18,8 +18,8 @@ QUERY_SECONDS = 300
 _QUIET = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l")
 # Wait for another apt; keep configuration files that somebody has changed.
 _APT = (*_QUIET, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold")
-_NEW, _REMOVED = "NEW packages will be installed", "packages will be REMOVED"
-_DECLINED = 1
+# A folder for downloads that is not there: what was fetched before would not be named.
+_NAMED = ("-o", "Dir::Cache::archives=/nonexistent/", "-y", "--print-uris")
 
 
 class PackageManager:
@@ -46,7 +46,10 @@ class PackageManager:
         raise NotImplementedError
 
     def would_install(self, packages: Sequence[str]) -> list[str]:
-        """All packages that installing these would add, dependencies included; ``name=version`` asks for a version."""
+        """All packages that installing these would add, dependencies included; ``name=version`` asks for a version.
+
+        Nothing is installed by asking.
+        """
         raise NotImplementedError
 
     def install(self, packages: Sequence[str]) -> None:
@@ -86,11 +89,10 @@ class Apt(PackageManager):
         self.host.must_run([*_APT, "update"], timeout=SECONDS)
 
     def would_install(self, packages: Sequence[str]) -> list[str]:
-        argv = [*_APT, "--assume-no", "--no-install-recommends", "install", *packages]
-        done = self.host.run(argv, timeout=QUERY_SECONDS)
-        if done.rc not in (0, _DECLINED):
-            raise FastpathError(f"{' '.join(argv)} failed with exit code {done.rc}: {done.err.strip()[-2000:]}")
-        return _listed(_NEW, done.out)
+        """A simulation would name them, too, but it also works out the order: five times the time for 270 packages."""
+        argv = [*_APT, *_NAMED, "--no-install-recommends", "install", *packages]
+        named = re.findall(r"^'[^']+' ([^_\s]+)_", self.host.must_run(argv, timeout=QUERY_SECONDS), re.MULTILINE)
+        return sorted(set(named) - self.installed())
 
     def install(self, packages: Sequence[str]) -> None:
         self.host.must_run([*_APT, "-y", "--no-install-recommends", "install", *packages], timeout=SECONDS)
@@ -113,21 +115,11 @@ class Apt(PackageManager):
 
     def _would_remove(self, *packages: str) -> set[str]:
         """All that goes when these go; empty where they cannot go."""
-        argv = [*_APT, "--assume-no", "remove", *packages]
-        return set(_listed(_REMOVED, self.host.run(argv, timeout=QUERY_SECONDS).out))
+        done = self.host.run([*_APT, "--simulate", "remove", *packages], timeout=QUERY_SECONDS)
+        return set(re.findall(r"^Remv ([^\s:]+)", done.out, re.MULTILINE)) if done.rc == 0 else set()
 
     def remove(self, packages: Sequence[str]) -> None:
         self.host.must_run([*_APT, "-y", "purge", *packages], timeout=SECONDS)
-
-
-def _listed(heading: str, text: str) -> list[str]:
-    """Packages below a heading of what apt says before it asks, without their architecture.
-
-    ``--simulate`` says the same but also works out the order, which takes five times as long for 270 packages.
-    """
-    found = re.search(rf"^The following {heading}:\n((?:  .*\n?)+)", text, re.MULTILINE)
-    # A star marks what is purged.
-    return [re.split(r"[:*]", word)[0] for word in found.group(1).split()] if found else []
 
 
 class Dnf(PackageManager):

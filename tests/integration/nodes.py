@@ -89,6 +89,9 @@ def with_spec(**variables: Any) -> tuple[str, str]:
     return ("--extra-vars", json.dumps(variables))
 
 
+BOTH_AT_ONCE = with_spec(fastpath_serial=2)
+
+
 def fingerprint(node: str) -> dict[str, Any]:
     """All that the collection might change on a node; two equal ones mean an untouched node."""
     return json.loads(ssh(node, "python3 -", stdin=FINGERPRINT))

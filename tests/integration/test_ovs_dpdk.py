@@ -77,20 +77,19 @@ def wrong(keys, *ports):
 BOND_OF_ONE = {"name": "bond0", "type": "bond", "members": [{"name": "dpdk1", "type": "dpdk", "pci": "0000:81:10.2"}]}
 BOUND_TO_KERNEL = {"name": "dpdk1", "type": "dpdk", "pci": "0000:01:00.0"}
 IN_NO_FOLDER = {"name": "vhost1", "type": "dpdkvhostuserclient", "socket": "/sys/kernel/vhost1.sock"}
-# What a spec says of itself is refused before a node is looked at, so there are two lots.
+# A spec is looked at before the node, and the node before what other roles bring to it, so there are three lots.
 REFUSALS = {
     "of the spec": (
         wrong({"pmd-cpu-mask": "0x2"}, BOND_OF_ONE),
-        [r"pmd-cpu-mask\W+0x2.*list", "bond0.*members"],
+        [r"pmd-cpu-mask\W+0x2.*list", "members.*at least 2 members of a bond"],
     ),
     "of the node": (
-        wrong({"pmd-cpu-mask": "9", "dpdk-socket-mem": {0: 4096}}, BOUND_TO_KERNEL, IN_NO_FOLDER),
-        [
-            "pmd-cpu-mask.*CPU 9.*not there",
-            "dpdk-socket-mem.*4096.*free hugepages",
-            "0000:01:00.0.*driver igb.*vfio-pci",
-            "/sys/kernel/vhost1.sock",
-        ],
+        wrong({"pmd-cpu-mask": "9"}, IN_NO_FOLDER),
+        ["pmd-cpu-mask.*CPU 9.*not there", "/sys/kernel/vhost1.sock"],
+    ),
+    "of what is brought": (
+        wrong({"dpdk-socket-mem": {0: 4096}}, BOUND_TO_KERNEL),
+        ["dpdk-socket-mem.*4096.*free hugepages", "0000:01:00.0.*driver igb.*vfio-pci"],
     ),
 }
 

@@ -17,13 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from nodes import CHECKOUT, PAIR, difference, fingerprint, lab, playbook, ssh, with_spec
+from nodes import BOTH_AT_ONCE, CHECKOUT, PAIR, difference, fingerprint, lab, playbook, ssh
 
 ROUNDS = [pytest.param(number, marks=[pytest.mark.slow] if number else []) for number in range(5)]
 SEED = int(os.environ.get("FASTPATH_SEED", "20261121"))
 FIRST_TRACE = "/usr/libexec/fastpath"
 LONGEST_APPLY_SECONDS = 40.0
-BOTH_AT_ONCE = with_spec(fastpath_serial=2)
 
 
 def start_apply(node: str) -> subprocess.Popen:

@@ -97,8 +97,12 @@ class DpdkNode:
         words = [word for word in argv if not word.startswith("-")]
         verb = next(word for word in words if word in ("update", "install", "remove", "purge"))
         names = words[words.index(verb) + 1 :]
-        if "--assume-no" in argv:
-            return self.announce(verb, names)
+        if "--print-uris" in argv:
+            lines = (f"'http://h/{name}_1.deb' {name}_1.deb 1 MD5Sum:a\n" for name in [*names, *ALONG])
+            return Completed(0, "".join(lines), "")
+        if "--simulate" in argv:
+            users = ["other"] if self.needed_by_others & set(names) else []
+            return Completed(0, "".join(f"Remv {name} [1]\n" for name in [*names, *users]), "")
         self.commands.append([verb, *names])
         if verb == "update":
             self.known = True
@@ -114,12 +118,6 @@ class DpdkNode:
         else:
             self.packages -= set(names)
         return Completed(0, "", "")
-
-    def announce(self, verb, names):
-        heading, others = "NEW packages will be installed", list(ALONG)
-        if verb == "remove":
-            heading, others = "packages will be REMOVED", ["other"] if self.needed_by_others & set(names) else []
-        return Completed(1, f"The following {heading}:\n  {' '.join([*names, *others])}\nAbort.\n", "")
 
     def files(self) -> dict[str, str]:
         """Everything below, but for what remembers runs: to compare before and after."""

@@ -33,6 +33,7 @@ class OvsNode(Host):
         self.bad_devices: set[str] = set()
         self.running_config: dict[str, str] = {}
         self.running = False
+        self.journal: list[str] = []
         self.cut_at: str | None = None
         self._build()
         self.start()
@@ -86,7 +87,11 @@ class OvsNode(Host):
     def start(self) -> bool:
         config = self.database.root["other_config"]
         if config.get("dpdk-init") == "true" and config.get("dpdk-extra") == self.bad_extra:
-            self.say("dpdk|ERR|EAL: unrecognized option '--no-such-option'", "dpdk|EMER|Unable to initialize DPDK")
+            self.say("dpdk|EMER|EAL: Invalid 'command line' arguments.", "dpdk|EMER|Unable to initialize DPDK")
+            self.journal = [
+                "  --base-virtaddr  Base virtual address",
+                "ovs-vswitchd: unrecognized option '--no-such-option'",
+            ]
             return False
         self.running = True
         self.running_config = dict(config)
@@ -146,8 +151,11 @@ class OvsNode(Host):
             return Completed(0, self.versions, "")
         if program == "systemctl":
             return self._systemctl(argv[1], argv[2] if len(argv) > 2 else "")
-        if program in ("ip", "journalctl", "ovs-appctl"):
+        if program in ("ip", "ovs-appctl"):
             return Completed(0, "[]" if program == "ip" else "", "")
+        if program == "journalctl":
+            assert argv[argv.index("--since") + 1].startswith("@")
+            return Completed(0, "\n".join(self.journal), "")
         raise AssertionError(f"unexpected command {argv}")
 
     def _systemctl(self, verb: str, unit: str) -> Completed:

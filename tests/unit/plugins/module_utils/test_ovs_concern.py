@@ -134,7 +134,7 @@ def test_a_start_that_fails_is_taken_back(node):
     record = json.loads((node.tree / "var/lib/fastpath/ovs_dpdk.json").read_text())
     with pytest.raises(FastpathError) as raised:
         apply(node, spec(PORT, **{"dpdk-extra": node.bad_extra}), disruption_ok=True)
-    assert "unrecognized option '--no-such-option' | Unable to initialize DPDK" in raised.value.message
+    assert "ovs-vswitchd: unrecognized option '--no-such-option' | EAL: Invalid" in raised.value.message
     assert "The former configuration was restored, and ovs-vswitchd runs with it" in raised.value.message
     assert node.running
     assert node.database.state() == state

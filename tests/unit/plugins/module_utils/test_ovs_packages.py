@@ -51,9 +51,9 @@ class AptNode(Host):
     def _answer(self, argv, timeout, stdin):
         self.calls.append(tuple(argv))
         if argv[0] == "dpkg-query":
-            return Completed(
-                0, "".join(f"{name}\tinstalled\t{version}\n" for name, version in self.installed.items()), ""
-            )
+            versions = "Version" in argv[-1]
+            lines = (f"{name}\tinstalled" + f"\t{ver}" * versions for name, ver in self.installed.items())
+            return Completed(0, "".join(f"{line}\n" for line in lines), "")
         if argv[0] == "apt-cache":
             return Completed(0, CANDIDATE, "") if self.lists else Completed(100, "", "N: Unable to locate package")
         if argv[0] == "update-alternatives":
@@ -79,12 +79,13 @@ class AptNode(Host):
         return Completed(0, "", "")
 
     def _apt(self, argv):
-        verb, *names = [word for word in argv if not word.startswith("-")]
-        if "--assume-no" in argv:
-            wanted = {name.split("=")[0] for name in names} | {packages.SWITCH}
-            new = "".join(f"  {name}\n" for name in sorted(wanted - set(self.installed)))
-            listed = f"The following NEW packages will be installed:\n{new}" if new else ""
-            return Completed(1, f"{listed}The following packages will be upgraded:\n  libc6\n", "")
+        verb, *names = [word for word in argv if not word.startswith(("-", "Dir::"))]
+        if "--print-uris" in argv:
+            wanted = {name.split("=")[0] for name in names} | {packages.SWITCH, "libc6"}
+            missing = sorted(wanted - set(self.installed) | {"libc6"})
+            return Completed(
+                0, "".join(f"'http://h/{name}_3.5.deb' {name}_3.5.deb 1 MD5Sum:a\n" for name in missing), ""
+            )
         if verb == "update":
             self.lists = True
         elif verb == "install":
@@ -126,7 +127,9 @@ def teardown(node, remove):
 
 
 def installs(node):
-    return [call[call.index("install") + 1 :] for call in node.calls if "install" in call and "-y" in call]
+    return [
+        call[call.index("install") + 1 :] for call in node.calls if "install" in call and "--print-uris" not in call
+    ]
 
 
 def test_what_the_nics_need_is_installed_and_selected(node):

@@ -59,20 +59,27 @@ def test_what_the_lists_do_not_have():
     assert Dnf(Host()).unknown(["a"]) == []
 
 
+NAMED = [*APT, "-o", "Dir::Cache::archives=/nonexistent/", "-y", "--print-uris", "--no-install-recommends", "install"]
+
+
 def test_what_comes_along():
+    pool, eal = "http://deb.example.org/pool/main", "librte-eal25_24.11.4-0"
     out = (
-        "Reading package lists...\nThe following additional packages will be installed:\n  librte-eal25\n"
-        "Suggested packages:\n  doc\nThe following NEW packages will be installed:\n  dpdk:amd64\n  librte-eal25\n"
-        "The following packages will be upgraded:\n  libc6\n1 upgraded, 2 newly installed\nAbort.\n"
+        "Reading package lists...\nBuilding dependency tree...\n"
+        f"'{pool}/d/dpdk/{eal}%2bdeb13u1_amd64.deb' {eal}+deb13u1_amd64.deb 5 MD5Sum:a\n"
+        f"'{pool}/d/dpdk/dpdk_24.11.4_amd64.deb' dpdk_24.11.4_amd64.deb 7 SHA256:b\n"
+        f"'{pool}/g/glibc/libc6_2.42_amd64.deb' libc6_2.42_amd64.deb 9 MD5Sum:c\n"
     )
-    argv = [*APT, "--assume-no", "--no-install-recommends", "install", "dpdk"]
     nothing = "dpdk is already the newest version (24.11.4).\n0 upgraded, 0 newly installed\n"
     failed = Completed(100, "", "E: Unable to locate package dpdk")
-    manager, _left = apt((argv, Completed(1, out, "")), (argv, nothing), (argv, failed))
+    there = (SHOW, "libc6\tinstalled\n")
+    argv = [*NAMED, "dpdk"]
+    manager, left = apt((argv, out), there, (argv, nothing), there, (argv, failed))
     assert manager.would_install(["dpdk"]) == ["dpdk", "librte-eal25"]
     assert manager.would_install(["dpdk"]) == []
     with pytest.raises(FastpathError, match="Unable to locate package dpdk"):
         manager.would_install(["dpdk"])
+    assert not left.steps
 
 
 def test_install_refresh_and_remove():
@@ -95,12 +102,11 @@ def test_a_failed_install_shows_what_apt_said():
 
 
 def removal(*names):
-    return [*APT, "--assume-no", "remove", *names]
+    return [*APT, "--simulate", "remove", *names]
 
 
 def going(*names):
-    text = f"The following packages will be REMOVED:\n  {' '.join(names)}\n0 upgraded, 0 newly installed\nAbort.\n"
-    return Completed(1, text, "")
+    return Completed(0, "".join(f"Remv {name} [1]\n" for name in names), "")
 
 
 def test_all_can_go_and_what_is_gone_already_is_not_asked_for():
