@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Cell, Database
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import vswitchd_pid
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import entire_units, vswitchd_pid
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_plan import (
     IN_DATABASE,
     REPLACE_FLOWS,
@@ -110,12 +110,13 @@ class OvsWork:
             return self.database.commit(transaction(changes, former))
         except FastpathError:
             if stopped:
-                self.host.run(["systemctl", "start", SERVICE], self.timeout + 5)
+                self.host.run(["systemctl", "start", SERVICE, *entire_units(self.host)], self.timeout + 5)
             raise
 
     def _systemctl(self, verb: str) -> None:
+        further = entire_units(self.host) if verb == "start" else []
         try:
-            self.host.must_run(["systemctl", verb, SERVICE], self.timeout + 5)
+            self.host.must_run(["systemctl", verb, SERVICE, *further], self.timeout + 5)
         except FastpathError as failure:
             raise NotTakenOver(f"{failure.message} ({platform.node()}).") from failure
 

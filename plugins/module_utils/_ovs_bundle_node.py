@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_abi import discover_abi
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle import OvsBundleState
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import UNITS, ovs_units
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import daemon_program
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import daemon_program, entire_units
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._packages import must_have_manager, package_manager
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
@@ -156,7 +156,7 @@ class OvsBundleConcern(Concern[OvsBundleState, "Manifest | None"]):
     def _start_daemons(self, operation: Operation) -> None:
         """systemd has to know the units that were written; the database's server comes up first by itself."""
         self.host.must_run(["systemctl", "daemon-reload"])
-        self.host.must_run(["systemctl", "start", *operation.after], START_SECONDS)
+        self.host.must_run(["systemctl", "start", *operation.after, *entire_units(self.host)], START_SECONDS)
         record = self.store.record()
         if planner.STOPPED in record:
             self.store.save_record({name: value for name, value in record.items() if name != planner.STOPPED})

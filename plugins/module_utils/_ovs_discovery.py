@@ -29,6 +29,9 @@ PROGRAM = "/usr/sbin/ovs-vswitchd"
 # What was built from source goes before what is packaged, as its units do.
 BUILT = "/opt/fastpath/openvswitch"
 VSWITCHD = "ovs-vswitchd"
+# Units of the distributions that stand for all of Open vSwitch. They need the daemons, so they stop with one of them.
+ENTIRE = ("openvswitch-switch.service", "openvswitch.service")
+UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
 
@@ -63,6 +66,11 @@ def with_versions(host: Host, service: Service, root: Row) -> Service:
 def _start_program(host: Host) -> str:
     folder = host.link_name(f"{BUILT}/current")
     return f"{BUILT}/{folder}/sbin/{VSWITCHD}" if folder else PROGRAM
+
+
+def entire_units(host: Host) -> list[str]:
+    """Units to start after the daemons, or they would be left stopped."""
+    return [unit for unit in ENTIRE if any(host.exists(f"{folder}/{unit}") for folder in UNIT_FOLDERS)]
 
 
 def vswitchd_pid(host: Host) -> int | None:

@@ -128,6 +128,16 @@ def test_a_restart_needs_consent_and_happens_around_the_transaction(node):
     assert node.running_config["dpdk-extra"] == "--log-level=8"
 
 
+def test_what_stands_for_the_whole_switch_is_started_again(node):
+    """It needs the daemons, so systemd stops it with the first of them."""
+    node.put("usr/lib/systemd/system/openvswitch-switch.service", "")
+    apply(node, spec(PORT))
+    apply(node, spec(PORT, **{"dpdk-extra": "--log-level=8"}), disruption_ok=True)
+    calls = [call for call in node.calls if call[0] == "systemctl" and call[1] in ("stop", "start")]
+    started = ("systemctl", "start", "ovs-vswitchd.service", "openvswitch-switch.service")
+    assert calls[-2:] == [("systemctl", "stop", "ovs-vswitchd.service"), started]
+
+
 def test_a_start_that_fails_is_taken_back(node):
     apply(node, spec(PORT))
     state = node.database.state()
