@@ -37,10 +37,12 @@ class Stream:
         self.sent.append(json.loads(content))
 
     def recv(self, size):
-        piece = self.pieces.pop(0) if self.pieces else b""
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
+        if not self.pieces:
+            return b""
+        piece = self.pieces.pop(0)
+        if isinstance(piece, bytes):
+            return piece
+        raise piece
 
     def close(self):
         self.closed = True
