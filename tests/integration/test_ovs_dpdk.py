@@ -140,6 +140,12 @@ def test_2_bad_input_is_refused(story, name):
     assert difference(before, fingerprint("node1")) == [] and records_of("node1") == records
 
 
+def test_2_a_pair_of_versions_that_does_not_belong_together_is_refused(story):
+    other = {"dpdk": {"version": "23.11.2", "sha256": "0" * 64, "url": "https://example.org/dpdk.tar.xz"}}
+    source = spec(fastpath_ovs_provider="source", fastpath_artefacts=other)
+    playbook("site", "--limit", "node1", *source).must_fail("Open vSwitch 3.6.3 with DPDK 23.11.2", "DPDK 24.11")
+
+
 def test_3_packets_flow_again_after_a_crash(story):
     former = {node: ssh(node, "cat /run/openvswitch/ovs-vswitchd.pid") for node in PAIR}
     for node in PAIR:
