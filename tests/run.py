@@ -53,7 +53,7 @@ def parts(make: str = "make") -> list[Part]:
         Part("unit", target("unit")),
         Part("sanity", target("sanity")),
         Part("molecule", target("molecule"), uses_lab=True),
-        Part("integration", target("integration"), uses_lab=True, limit_seconds=3000),
+        Part("integration", target("integration"), uses_lab=True, limit_seconds=4200),
     ]
 
 

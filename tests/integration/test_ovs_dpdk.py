@@ -175,6 +175,7 @@ def test_5_a_start_that_fails_says_why_and_gives_back_what_worked(story):
     wait_until(lambda: ready("node1"), "both ports of node1 are back")
 
 
+@pytest.mark.slow
 def test_6_a_build_takes_over_and_packets_flow(story):
     source = spec(fastpath_ovs_provider="source", fastpath_dpdk={"provider": "source"})
     playbook("site", *source, timeout=3000).must_pass()
@@ -187,6 +188,7 @@ def test_6_a_build_takes_over_and_packets_flow(story):
     assert {node: ssh(node, "cat /run/openvswitch/ovs-vswitchd.pid") for node in PAIR} == pids
 
 
+@pytest.mark.slow
 def test_7_and_back_to_packages(story):
     playbook("site", *spec()).must_pass()
     for node in PAIR:
