@@ -4,7 +4,8 @@
 """Open vSwitch with DPDK on two nodes, with packets: from packages, from a build, and given back.
 
 One story in order: each chapter starts from the state that the former left, as it would at a user's site. Its testpmd
-comes from a bundle: the distribution's brings 270 packages along, which take minutes on an emulated node.
+comes from a bundle: the distribution's brings 270 packages along, which take minutes on an emulated node. The short
+form has the chapters that need two nodes and packets; what Molecule and the unit tests show as well is in the full one.
 """
 
 from __future__ import annotations
@@ -123,12 +124,14 @@ def test_1_packages_bring_it_and_packets_flow(story):
     exchange(*PAIR)
 
 
+@pytest.mark.slow
 def test_2_the_second_run_writes_nothing(story):
     records = {node: records_of(node) for node in PAIR}
     assert playbook("site", *spec()).must_pass().changed() == dict.fromkeys(PAIR, 0)
     assert {node: records_of(node) for node in PAIR} == records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSALS)
 def test_2_bad_input_is_refused(story, name):
     changes, lines = REFUSALS[name]
@@ -140,6 +143,7 @@ def test_2_bad_input_is_refused(story, name):
     assert difference(before, fingerprint("node1")) == [] and records_of("node1") == records
 
 
+@pytest.mark.slow
 def test_2_a_pair_of_versions_that_does_not_belong_together_is_refused(story):
     other = {"dpdk": {"version": "23.11.2", "sha256": "0" * 64, "url": "https://example.org/dpdk.tar.xz"}}
     source = spec(fastpath_ovs_provider="source", fastpath_artefacts=other)
@@ -166,6 +170,7 @@ def test_4_packets_flow_again_after_a_reboot(story):
     exchange(*PAIR)
 
 
+@pytest.mark.slow
 def test_5_a_start_that_fails_says_why_and_gives_back_what_worked(story):
     config = {**SPEC["fastpath_ovs"]["other_config"], "dpdk-extra": "--no-such-option"}
     former = ssh("node1", "ovs-vsctl --timeout=20 get Open_vSwitch . other_config")
