@@ -90,9 +90,9 @@ def _memory(current: OvsState, spec: OvsSpec, findings: Findings) -> None:
         return
     held = [0] * len(facts.free_mib)
     if current.dpdk_initialized:
-        held = _sizes(current.database.root.get("other_config", "dpdk-socket-mem"))
+        held = sizes(current.database.root.get("other_config", "dpdk-socket-mem"))
     variable = f"{CONFIG}.dpdk-socket-mem"
-    for node, size in enumerate(_sizes(wanted)):
+    for node, size in enumerate(sizes(wanted)):
         if size and node not in facts.free_mib:
             there = ", ".join(map(str, sorted(facts.free_mib))) or "none"
             findings.refuse(variable, wanted, f"asks for memory of NUMA node {node}, and there are: {there}")
@@ -101,11 +101,11 @@ def _memory(current: OvsState, spec: OvsSpec, findings: Findings) -> None:
         if size > has:
             short = f"asks for {size} MiB on NUMA node {node}, where free hugepages have {has} MiB: "
             findings.lack(variable, wanted, short + "ask for less, or for more pages in fastpath_hugepages")
-    if not any(facts.free_mib.values()) and not current.dpdk_initialized and not any(_sizes(wanted)):
+    if not any(facts.free_mib.values()) and not current.dpdk_initialized and not any(sizes(wanted)):
         findings.lack(f"{CONFIG}.dpdk-init", True, "needs hugepages, and none are free: see fastpath_hugepages")
 
 
-def _sizes(text: Any) -> list[int]:
+def sizes(text: Any) -> list[int]:
     return [int(part) for part in str(text).split(",") if part.strip().isdigit()] if text else []
 
 

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import Concerns
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
@@ -20,6 +22,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     needs_reboot_first,
     preflight,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_ovs import ovs_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     Wanted,
     concern_specs,
@@ -35,20 +38,29 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
     """The module's result; Refused where there is any problem."""
     wanted, problems = parse_wanted(params)
     facts = _with_drivers(host, discover_node(host), wanted)
+    devices = read_pci(host)
     problems = [
         *unknown_variables(params["variables"], params["known_variables"]),
         *problems,
         *_planners_problems(host, params, concerns, facts),
         *preflight(facts, wanted, params["noiommu_ok"]),
+        *_layers_problems(host, wanted, devices),
     ]
     if problems:
         raise Refused(_each_once(problems))
     return {
         "changed": False,
         "node_facts": facts.summary(),
-        "devices": [asdict(device) for device in read_pci(host) if device.sriov_totalvfs or device.physfn],
+        "devices": [asdict(device) for device in devices if device.sriov_totalvfs or device.physfn],
         "needs_reboot_first": needs_reboot_first(facts, wanted),
     }
+
+
+def _layers_problems(host: Host, wanted: Wanted, devices: Iterable[PciDevice]) -> list[Problem]:
+    if not (wanted.ovs.other_config or wanted.ovs.interfaces):
+        return []
+    by_address = {device.address: device for device in devices}
+    return ovs_problems(wanted.ovs, wanted.pools, wanted.pfs, all_pages(host), by_address)
 
 
 def _with_drivers(host: Host, facts: NodeFacts, wanted: Wanted) -> NodeFacts:

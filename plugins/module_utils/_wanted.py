@@ -14,7 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_spec import PAC
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec, parse_ovs
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec, VfGroup, parse_sriov
 
 PREFIX = "fastpath_"
@@ -50,6 +50,7 @@ class Wanted:
     kernel_args: KernelArgsSpec = field(default_factory=KernelArgsSpec)
     pools: tuple[Pool, ...] = ()
     pfs: tuple[PfSpec, ...] = ()
+    ovs: OvsSpec = field(default_factory=OvsSpec)
 
     def groups(self) -> Iterable[tuple[str, PfSpec, VfGroup]]:
         """Every group of VFs with its place in the user's input."""
@@ -63,9 +64,9 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
     kernel_args, problems = parse_kernel_args(specs.get("kernel_args"), "fastpath_kernel_args")
     pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
     pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
-    _ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
+    ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
     problems = [*problems, *of_hugepages, *of_sriov, *_dpdk_problems(specs.get("dpdk")), *of_ovs]
-    wanted = Wanted(kernel_args, pools, pfs)
+    wanted = Wanted(kernel_args, pools, pfs, ovs)
     return wanted, problems + _pools_of_two_drivers(wanted)
 
 
