@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import WrongCpus, parse_cpu_list
@@ -32,6 +32,10 @@ VSWITCHD = "ovs-vswitchd"
 # Units of the distributions that stand for all of Open vSwitch. They need the daemons, so they stop with one of them.
 ENTIRE = ("openvswitch-switch.service", "openvswitch.service")
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+# Root may write to each of their folders as far as their modes go.
+WITHOUT_SOCKETS = frozenset(
+    ["sysfs", "proc", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs", "hugetlbfs", "bpf"]
+)
 CPUS = "/sys/devices/system/cpu"
 NODES = "/sys/devices/system/node"
 
@@ -119,16 +123,31 @@ def read_files(host: Host) -> dict[str, str]:
 def folder_problems(host: Host, folders: Iterable[str]) -> dict[str, str]:
     """What keeps a folder from taking sockets. One that is not there yet can be made if what is above it allows."""
     found = {}
+    mounts = _mounts(host)
     for folder in folders:
         above = folder
         while above != "/" and not os.path.lexists(host.path(above)):
             above = posixpath.dirname(above)
-        path = host.path(above)
+        path, kind = host.path(above), _filesystem(above, mounts)
         if not os.path.isdir(path):
             found[folder] = f"{above} is no directory"
+        elif kind in WITHOUT_SOCKETS:
+            found[folder] = f"{above} cannot be written to: it is part of {kind}, where the kernel shows its own state"
         elif not os.access(path, os.W_OK | os.X_OK):
             found[folder] = f"{above} cannot be written to"
     return found
+
+
+def _mounts(host: Host) -> dict[str, str]:
+    """File system type by mount point; of several at one place the last one counts."""
+    rows = (line.split(" ") for line in (host.read("/proc/self/mounts") or "").splitlines())
+    return {row[1]: row[2] for row in rows if len(row) > 2}
+
+
+def _filesystem(path: str, mounts: Mapping[str, str]) -> str | None:
+    while path not in mounts and path != "/":
+        path = posixpath.dirname(path)
+    return mounts.get(path)
 
 
 def _cpus(host: Host) -> dict[int, int | None]:

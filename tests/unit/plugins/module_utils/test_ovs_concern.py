@@ -322,6 +322,23 @@ def test_a_socket_below_a_file_is_refused(node):
     assert found == {"fastpath_ovs.bridges[0].ports[0].socket": "/run/vhost is no directory"}
 
 
+@pytest.mark.parametrize(
+    ("folder", "kind"), [("/sys/kernel", "sysfs"), ("/sys/fs/cgroup", "cgroup2"), ("/run/vhost", None), ("/srv", None)]
+)
+def test_a_file_system_that_takes_no_sockets_is_refused(node, folder, kind):
+    mounts = ("sysfs /sys sysfs", "cgroup2 /sys/fs/cgroup cgroup2", "/dev/vda1 / ext4", "tmpfs /run tmpfs")
+    node.put("proc/self/mounts", "".join(f"{mount} rw 0 0\n" for mount in mounts))
+    for path in ("sys/kernel/x", "sys/fs/cgroup/x"):
+        node.put(path, "")
+    wanted = spec({"name": "v0", "type": "dpdkvhostuserclient", "socket": f"{folder}/v0.sock"})
+    if kind is None:
+        assert apply(node, wanted).changed
+        return
+    ((variable, message),) = refused(node, wanted).items()
+    assert variable == "fastpath_ovs.bridges[0].ports[0].socket"
+    assert message.startswith(f"{folder} cannot be written to: it is part of {kind}")
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(node, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     found = refused(node, spec({"name": "v0", "type": "dpdkvhostuserclient", "socket": "/run/vhost/v0.sock"}))
