@@ -21,6 +21,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Cell, Database
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import entire_units, vswitchd_pid
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_plan import (
+    DELETE_BRIDGE,
+    DELETE_PORT,
     IN_DATABASE,
     REPLACE_FLOWS,
     RESTART,
@@ -39,6 +41,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operatio
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 SHOWN_LINES = 6
 PROGRAM = "ovs-vswitchd: "
+# Of the datapath itself, whichever bridges it has.
+DATAPATH_TAP = "ovs-netdev"
 _LOG_LINE = re.compile(r"[^|]*\|\d+\|(?P<module>[^|]*)\|(?P<level>EMER|ERR|WARN)\|(?P<text>.*)")
 _SPEAKING = re.compile(r"dpdk|bridge|netdev|ovs_numa")
 
@@ -75,9 +79,24 @@ class OvsWork:
         if changes or actions & {RESTART, START}:
             self._make_socket_folder(changes)
             self._change(changes, former, actions)
+        if any(step.action in (DELETE_BRIDGE, DELETE_PORT) for step in changes):
+            self._remove_left_taps(former)
         for step in plan.operations:
             if step.action == REPLACE_FLOWS:
                 self._replace_flows(step)
+
+    def _remove_left_taps(self, former: Database) -> None:
+        """What goes while ovs-vswitchd is down leaves its tap device behind: they outlive the process."""
+        after = self.database.read()
+        left = set(former.interfaces) - set(after.interfaces)
+        if not any(row.get("datapath_type") == "netdev" for row in after.bridges.values()):
+            left.add(DATAPATH_TAP)
+        for name in sorted(left):
+            tap = f"/sys/class/net/{name}/tun_flags"
+            if self.host.exists(tap) and self.host.run(["ip", "link", "delete", name]).rc and self.host.exists(tap):
+                raise FastpathError(
+                    f"The tap device {name} of Open vSwitch is left on {platform.node()}: ip link delete."
+                )
 
     def start_server(self) -> None:
         self.host.must_run(["systemctl", "start", SERVER_SERVICE], self.timeout + 5)

@@ -114,6 +114,12 @@ def other_process(node: str, former: str) -> bool:
     return latest not in ("", former) and ssh(node, "systemctl is-active ovs-vswitchd || true").strip() == "active"
 
 
+def left_on(node: str, story) -> list[str]:
+    """Debian's packages never take the user away again that they made for their service."""
+    lines = difference(story["start"][node], fingerprint(node))
+    return [line for line in lines if not re.match(r"/files//etc/(passwd|group|shadow|gshadow)-?: ", line)]
+
+
 def versions(node: str) -> str:
     return ssh(node, "ovs-vsctl --timeout=20 get Open_vSwitch . dpdk_initialized dpdk_version ovs_version")
 
@@ -204,7 +210,7 @@ def test_7_and_back_to_packages(story):
 def test_8_teardown_gives_back_what_was_there(story):
     playbook("teardown", *spec(**REMOVE)).must_pass()
     for node in PAIR:
-        assert difference(story["start"][node], fingerprint(node)) == []
+        assert left_on(node, story) == []
 
 
 @pytest.mark.slow
@@ -215,4 +221,4 @@ def test_9_all_of_it_from_packages(story):
     exchange(*PAIR)
     playbook("teardown", *spec(**REMOVE)).must_pass()
     for node in PAIR:
-        assert difference(story["start"][node], fingerprint(node)) == []
+        assert left_on(node, story) == []

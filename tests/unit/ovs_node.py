@@ -151,6 +151,9 @@ class OvsNode(Host):
             return Completed(0, self.versions, "")
         if program == "systemctl":
             return self._systemctl(argv[1], argv[2] if len(argv) > 2 else "")
+        if argv[:3] == ["ip", "link", "delete"]:
+            (self.tree / f"sys/class/net/{argv[3]}/tun_flags").unlink()
+            return Completed(0, "", "")
         if program in ("ip", "ovs-appctl"):
             return Completed(0, "[]" if program == "ip" else "", "")
         if program == "journalctl":

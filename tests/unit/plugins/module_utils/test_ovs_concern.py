@@ -128,6 +128,16 @@ def test_a_restart_needs_consent_and_happens_around_the_transaction(node):
     assert node.running_config["dpdk-extra"] == "--log-level=8"
 
 
+def test_taps_that_outlive_the_switch_are_removed(node):
+    apply(node, spec(PORT))
+    bridge = next(iter(node.database.rows["Bridge"].values()))["name"]
+    taps = [node.tree / f"sys/class/net/{name}/tun_flags" for name in (bridge, "ovs-netdev", "theirs")]
+    for tap in taps:
+        node.put(str(tap.relative_to(node.tree)), "0x1002")
+    teardown(node)
+    assert [tap.exists() for tap in taps] == [False, False, True]
+
+
 def test_what_stands_for_the_whole_switch_is_started_again(node):
     """It needs the daemons, so systemd stops it with the first of them."""
     node.put("usr/lib/systemd/system/openvswitch-switch.service", "")
