@@ -60,6 +60,12 @@ options:
       - Consent to changes that running users would notice. Without it such a change is a problem.
     type: bool
     default: false
+  drain_first:
+    description:
+      - Whether users are moved away before anything is changed that they would notice. Then neither they nor missing
+        consent is a problem here, and RV(disrupts) says what there is to ask consent for.
+    type: bool
+    default: false
   noiommu_ok:
     description:
       - Consent to V(vfio-pci) without an IOMMU, which lets programs write to all memory.
@@ -110,6 +116,19 @@ problems:
   type: list
   elements: dict
   sample: [{variable: "fastpath_sriov[0].num_vfs", value: 8, message: "is more than 0000:81:00.0 has"}]
+disrupts:
+  description: What running users would notice, and why.
+  returned: success
+  type: list
+  elements: str
+in_use:
+  description: Whether devices that would change are in use. Only ever true with O(drain_first=true).
+  returned: success
+  type: bool
+reboot_reasons:
+  description: Why the node would have to reboot, by concern; reasons of former runs that still stand are among them.
+  returned: success
+  type: dict
 needs_reboot_first:
   description: Whether VFs can get their drivers only after a reboot that switches the IOMMU on.
   returned: success
@@ -134,6 +153,7 @@ def main() -> None:
             "variables": names,
             "known_variables": names,
             "disruption_ok": flag,
+            "drain_first": flag,
             "noiommu_ok": flag,
         },
         supports_check_mode=True,

@@ -53,6 +53,11 @@ options:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
         It is not checked without it.
     type: raw
+  cni_plugins:
+    description:
+      - The CNI plugins that were placed last, a dictionary. With C(multus) V(thick) or V(thin), Multus must answer on
+        the node, too. They are not checked without it.
+    type: raw
   fail:
     description:
       - Whether a failed check makes the module fail.
@@ -137,7 +142,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._verification import 
 
 
 def main() -> None:
-    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine")
+    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine", "cni_plugins")
     specs: dict[str, Any] = {name: {"type": "raw"} for name in names}
     specs["ovs_provider"] = {"type": "str", "choices": ["packages", "source"], "default": "packages"}
     flag = {"type": "bool", "default": False}
