@@ -191,7 +191,8 @@ class KubeletNode(Host):
         reserved = config.get("reservedSystemCPUs", "")
         if cpu == "static" and not reserved and "cpu" not in config.get("kubeReserved", {}):
             return "the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero"
-        placed = {item["numaNode"]: amount(item["limits"]["memory"]) for item in config.get("reservedMemory", [])} if memory == "Static":
+        placed = {item["numaNode"]: amount(item["limits"]["memory"]) for item in config.get("reservedMemory", [])}
+        if memory == "Static":
             whole = 8 * GIB
             total = amount(config.get("evictionHard", {}).get("memory.available", "100Mi"), whole)
             for key in ("kubeReserved", "systemReserved"):
@@ -200,8 +201,7 @@ class KubeletNode(Host):
                 return f"the total amount {sum(placed.values())} is not equal to the value {total}"
         for name, state in (
             ("cpu", {"policyName": cpu, "defaultCpuSet": "0-7" if cpu == "static" else "", "entries": {}}),
-            ("memory", {"policyName": memory, "machineState": self._machine(placed) if memory == "Static" else {}},
-            ),
+            ("memory", {"policyName": memory, "machineState": self._machine(placed) if memory == "Static" else {}}),
         ):
             path = f"{STATE}/{name}_manager_state"
             there = json.loads(self.text(path) or "null")
