@@ -36,6 +36,18 @@ options:
     description:
       - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not looked at without it.
     type: raw
+  container_runtime:
+    description:
+      - As O(nfv.fastpath.container_runtime#module:spec).
+    type: raw
+  kubernetes:
+    description:
+      - As O(nfv.fastpath.kube_join#module:spec).
+    type: raw
+  kubelet:
+    description:
+      - As O(nfv.fastpath.kubelet#module:spec).
+    type: raw
   ovs_provider:
     description:
       - Where Open vSwitch comes from.
@@ -141,11 +153,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 
+SPECS = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "container_runtime", "kubernetes", "kubelet")
+
 
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
     flag = {"type": "bool", "default": False}
-    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")}
+    specs = {name: {"type": "raw"} for name in SPECS}
     module = AnsibleModule(
         argument_spec={
             **specs,

@@ -42,6 +42,22 @@ options:
     description:
       - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not checked without it.
     type: raw
+  container_runtime:
+    description:
+      - As O(nfv.fastpath.container_runtime#module:spec).
+    type: raw
+  kubernetes:
+    description:
+      - As O(nfv.fastpath.kube_join#module:spec).
+    type: raw
+  kubelet:
+    description:
+      - As O(nfv.fastpath.kubelet#module:spec).
+    type: raw
+  images:
+    description:
+      - An empty mapping, to look for the images that were loaded last.
+    type: raw
   ovs_provider:
     description:
       - Where Open vSwitch comes from.
@@ -140,10 +156,14 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._verification import verification
 
+SPECS = (
+    *("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine", "cni_plugins"),
+    *("container_runtime", "kubernetes", "kubelet", "images"),
+)
+
 
 def main() -> None:
-    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine", "cni_plugins")
-    specs: dict[str, Any] = {name: {"type": "raw"} for name in names}
+    specs: dict[str, Any] = {name: {"type": "raw"} for name in SPECS}
     specs["ovs_provider"] = {"type": "str", "choices": ["packages", "source"], "default": "packages"}
     flag = {"type": "bool", "default": False}
     module = AnsibleModule(argument_spec={**specs, "noiommu_ok": flag, "fail": flag}, supports_check_mode=True)
