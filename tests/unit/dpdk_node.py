@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._artefact_fetch import file_sha256
 from ansible_collections.nfv.fastpath.plugins.module_utils._build_manifest import Manifest
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_baseline import flags_of
+from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_task import dpdk_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._pack import pack
 
@@ -159,3 +160,29 @@ def make_bundle(folder: Path, key: str = "a" * 16, files=FILES, **changes) -> tu
         "size": os.path.getsize(archive),
     }
     return Manifest(**{**values, **changes}), archive
+
+
+def apply(node, spec=None, dry_run=False, **options):
+    params = {"state": "present", "spec": spec, "remove_packages": True, **options}
+    return dpdk_result(node.host, params, dry_run)
+
+
+def teardown(node, **options):
+    return apply(node, state="absent", **options)
+
+
+def actions(result):
+    return [step["action"] for step in result["operations"]]
+
+
+SOURCE = {"provider": "source"}
+
+
+def ship(node, bundle, **options):
+    """What the action plugin does: ask, bring, do."""
+    manifest, archive = bundle
+    first = apply(node, SOURCE, bundle=manifest.as_json(), **options)
+    if first["archive_needed"]:
+        assert not first["changed"]
+        return apply(node, SOURCE, bundle=manifest.as_json(), archive=archive, **options)
+    return first

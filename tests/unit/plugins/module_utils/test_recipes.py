@@ -71,7 +71,7 @@ def test_options_are_texts_for_meson():
         ({"baseline": "native"}, ["fastpath_dpdk_build.baseline"]),
         ({"baseline": "x86-64"}, ["fastpath_dpdk_build.baseline"]),
         ({"release": "Trixie 13"}, ["fastpath_dpdk_build.release"]),
-        ({"apt_mirror": "deb.debian.org"}, ["fastpath_dpdk_build.apt_mirror"]),
+        ({"apt_mirror": "mirror.example.org"}, ["fastpath_dpdk_build.apt_mirror"]),
         ({"drivers": "net/ice"}, ["fastpath_dpdk_build.drivers"]),
         ({"drivers": ["net/ice,net/iavf"]}, ["fastpath_dpdk_build.drivers"]),
         ({"apps": ["-Dx"]}, ["fastpath_dpdk_build.apps"]),
