@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
 from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import INTERFACE, FakeOvsdb, FakeStream
 
 PID = 4711
@@ -169,3 +172,20 @@ class OvsNode(Host):
         elif verb == "start" and not self.running:
             return Completed(0 if self.start() else 1, "", "")
         return Completed(0, "", "")
+
+
+CONFIG = {"dpdk-init": True, "dpdk-socket-mem": {0: 512, 1: 512}, "pmd-cpu-mask": "5-6"}
+PORT = {"name": "dpdk0", "type": "dpdk", "vf": {"pf": {"address": PF}, "index": 0}}
+
+
+def spec(*ports, **config):
+    return {"other_config": {**CONFIG, **config}, "bridges": [{"name": "br0", "ports": list(ports)}]}
+
+
+def apply(node, wanted, **options):
+    """Module arguments and files are JSON, which has only texts as keys."""
+    return converge(OvsDpdkConcern(node, timeout=2), Request(spec=json.loads(json.dumps(wanted)), **options))
+
+
+def teardown(node, **options):
+    return converge(OvsDpdkConcern(node, timeout=2), Request(present=False, disruption_ok=True, **options))
