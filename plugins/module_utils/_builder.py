@@ -200,7 +200,7 @@ class Builder:
         os.replace(f"{work}/{ARCHIVE}", f"{new}/{ARCHIVE}")
         Host().write_file(os.path.abspath(f"{new}/{MANIFEST}"), as_json(manifest.as_json()))
         os.sync()
-        shutil.rmtree(folder, ignore_errors=True)
+        Host().remove_folder(os.path.abspath(folder))
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         os.replace(new, folder)
 
@@ -209,13 +209,13 @@ class Builder:
         """A folder that is gone afterwards; what a killed build left is removed first."""
         stem = f"{self.cache}/.work-{manifest.name}-{manifest.folder}"
         for stale in glob.glob(f"{glob.escape(stem)}.*"):
-            shutil.rmtree(stale, ignore_errors=True)
+            shutil.rmtree(stale)
         work = f"{stem}.{os.getpid()}"
         os.makedirs(work)
         try:
             yield work
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work)
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:

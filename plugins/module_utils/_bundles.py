@@ -15,7 +15,6 @@ import json
 import lzma
 import os
 import posixpath
-import shutil
 import tarfile
 from dataclasses import dataclass
 
@@ -105,8 +104,8 @@ class Bundles:
             )
         partial = self.host.path(f"{self.folder}/.new-{manifest.folder}")
         target = self.host.path(manifest.prefix)
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
+        for left in (f"{self.folder}/.new-{manifest.folder}", manifest.prefix):
+            self.host.remove_folder(left)
         os.makedirs(partial, mode=0o755)
         with lzma.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as source:
             for item in source:
@@ -132,7 +131,7 @@ class Bundles:
     def remove(self, folder: str) -> None:
         """The mark goes first: half a folder does not count as unpacked."""
         self.host.remove(f"{self.folder}/{folder}/{MARK}")
-        shutil.rmtree(self.host.path(f"{self.folder}/{folder}"), ignore_errors=True)
+        self.host.remove_folder(f"{self.folder}/{folder}")
         self.host.remove_empty_folder(self.folder)
         self.host.remove_empty_folder(ROOT)
 

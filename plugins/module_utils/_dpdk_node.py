@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -194,7 +193,7 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
 
     def _links(self) -> dict[str, str]:
         names = [name for name in self.host.listdir(LINKS) if name.startswith("dpdk-") or name in self._recorded()]
-        return {name: _target(self.host, f"{LINKS}/{name}") for name in names}
+        return {name: self.host.link_target(f"{LINKS}/{name}") or "" for name in names}
 
     def _recorded(self) -> Any:
         return self.store.record().get("links", {})
@@ -239,13 +238,6 @@ class DpdkConcern(Concern[DpdkState, DpdkSpec]):
 
 def _module_folder(name: str) -> str:
     return f"/sys/module/{name.replace('-', '_')}"
-
-
-def _target(host: Host, path: str) -> str:
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return ""
 
 
 def loadable_modules(host: Host, kernel: str) -> frozenset[str]:

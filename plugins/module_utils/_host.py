@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -101,12 +102,17 @@ class Host:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def link_name(self, path: str) -> str | None:
-        """The last part of what a symbolic link points to; None where there is none."""
+    def link_target(self, path: str) -> str | None:
+        """What a symbolic link points to; None where there is none."""
         try:
-            return os.path.basename(os.readlink(self.path(path)))
+            return os.readlink(self.path(path))
         except OSError:
             return None
+
+    def link_name(self, path: str) -> str | None:
+        """The last part of what a symbolic link points to; None where there is none."""
+        target = self.link_target(path)
+        return None if target is None else os.path.basename(target)
 
     def read(self, path: str) -> str | None:
         """A file's text as it is; None where it is absent or cannot be read (many sysfs attributes)."""
@@ -181,13 +187,22 @@ class Host:
             return
         self._sync_folder(os.path.dirname(target))
 
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with all that is in it; no error where it is gone already."""
+        target = self.path(path)
+        if os.path.lexists(target):
+            shutil.rmtree(target)
+            self._sync_folder(os.path.dirname(target))
+
     def remove_empty_folder(self, path: str) -> bool:
         """Whether the folder is gone: False where something is in it."""
         try:
             os.rmdir(self.path(path))
         except FileNotFoundError:
             return True
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
             return False
         return True
 

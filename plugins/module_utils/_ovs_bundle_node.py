@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_bundle as planner
@@ -70,7 +69,11 @@ class OvsBundleConcern(Concern[OvsBundleState, "Manifest | None"]):
             removable=tuple(self.packages.removable(ours)) if self.packages and ours else (),
             bundles=self.bundles.discover(),
             files={path: host.read(path) for path in {**ovs_units(), **record.get("files", {})}},
-            links={path: _target(host, path) for path in planner.wanted_links() if os.path.lexists(host.path(path))},
+            links={
+                path: host.link_target(path) or ""
+                for path in planner.wanted_links()
+                if os.path.lexists(host.path(path))
+            },
             running={unit: program for unit, program in running.items() if program},
             packaged=self.packaged or host.exists(PACKAGED),
             database=self.database.file,
@@ -142,7 +145,7 @@ class OvsBundleConcern(Concern[OvsBundleState, "Manifest | None"]):
         must_have_manager(self.packages).remove(operation.before)
 
     def _remove_folder(self, operation: Operation) -> None:
-        shutil.rmtree(self.host.path(operation.target), ignore_errors=True)
+        self.host.remove_folder(operation.target)
 
     def _backup_database(self, operation: Operation) -> None:
         content = self.host.read_bytes(operation.after)
@@ -172,10 +175,3 @@ class OvsBundleConcern(Concern[OvsBundleState, "Manifest | None"]):
 
     def _unlink(self, operation: Operation) -> None:
         self.host.remove(operation.target)
-
-
-def _target(host: Host, path: str) -> str:
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return ""

@@ -50,7 +50,7 @@ def read_service(host: Host, serving: bool) -> Service:
         installed=True,
         server=serving,
         running=pid is not None,
-        running_program=_target(host, f"/proc/{pid}/exe") if pid else None,
+        running_program=host.link_target(f"/proc/{pid}/exe") if pid else None,
         selected_program=_resolved(host, program),
     )
 
@@ -84,13 +84,13 @@ def vswitchd_pid(host: Host) -> int | None:
 def daemon_program(host: Host, name: str) -> str | None:
     """The program that a daemon of Open vSwitch runs with; None: it does not run."""
     pid = _daemon_pid(host, name)
-    return _target(host, f"/proc/{pid}/exe") if pid else None
+    return host.link_target(f"/proc/{pid}/exe") if pid else None
 
 
 def _daemon_pid(host: Host, name: str) -> int | None:
     """The process, if it lives (one that ended has no program) and is what the file says."""
     text = host.read_value(f"{RUNDIR}/{name}.pid") or ""
-    if not text.isdigit() or _target(host, f"/proc/{text}/exe") is None:
+    if not text.isdigit() or host.link_target(f"/proc/{text}/exe") is None:
         return None
     comm = host.read_value(f"/proc/{text}/comm") or ""
     return int(text) if comm.startswith(name) else None
@@ -185,18 +185,10 @@ def _macs(host: Host, device: PciDevice) -> tuple[str, ...]:
     return tuple(value for value in values if value)
 
 
-def _target(host: Host, path: str) -> str | None:
-    """A link's target; a program that was replaced while it runs says so after its name."""
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return None
-
-
 def _resolved(host: Host, path: str) -> str:
     """The end of a chain of absolute links, as the node sees it."""
     for _step in range(8):
-        target = _target(host, path)
+        target = host.link_target(path)
         if target is None:
             break
         path = target if target.startswith("/") else posixpath.normpath(posixpath.join(posixpath.dirname(path), target))

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_packages as packages
@@ -65,7 +63,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
             devices=read_pci(host),
             database=self.database.file,
             configured=host.exists(packages.CONFIGURATION),
-            running_program=_program(host, pid),
+            running_program=host.link_target(f"/proc/{pid}/exe") if pid else None,
             ports=ports,
             record=self.store.record(),
         )
@@ -141,16 +139,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
         self.apt.remove(operation.before)
 
     def _remove_folder(self, operation: Operation) -> None:
-        shutil.rmtree(self.host.path(operation.target), ignore_errors=True)
+        self.host.remove_folder(operation.target)
 
     def _forget(self, operation: Operation) -> None:
         """The core drops the record itself."""
-
-
-def _program(host: Host, pid: int | None) -> str | None:
-    if pid is None:
-        return None
-    try:
-        return os.readlink(host.path(f"/proc/{pid}/exe"))
-    except OSError:
-        return None

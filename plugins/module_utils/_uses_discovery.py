@@ -70,7 +70,7 @@ def _handles(host: Host) -> tuple[Handle, ...]:
     found = []
     for pid in _processes(host):
         folder = f"/proc/{pid}/fd"
-        opened = {_target(host, f"{folder}/{descriptor}") for descriptor in _names(host, folder)}
+        opened = {host.link_target(f"{folder}/{descriptor}") or "" for descriptor in _names(host, folder)}
         for path in sorted(path for path in opened if _HANDLE.match(path)):
             found.append(Handle(path, _process_name(host, pid)))
     return tuple(found)
@@ -84,18 +84,11 @@ def _names(host: Host, folder: str) -> list[str]:
         return []
 
 
-def _target(host: Host, path: str) -> str:
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return ""
-
-
 def _addresses_by_name(host: Host, folder: str) -> dict[str, str]:
     """PCI address by the name of a class device."""
     found = {}
     for name in host.listdir(folder):
-        addresses = _ADDRESS.findall(_target(host, f"{folder}/{name}"))
+        addresses = _ADDRESS.findall(host.link_target(f"{folder}/{name}") or "")
         if addresses:
             found[name] = addresses[-1]
     return found
@@ -194,7 +187,7 @@ def _lacks_netdev(device: PciDevice) -> bool:
 
 def _namespaces(host: Host) -> list[tuple[str, str]]:
     """Path and name of every other network namespace, each once; names under /run/netns come first."""
-    own = _target(host, "/proc/self/ns/net")
+    own = host.link_target("/proc/self/ns/net")
     seen = {own}
     found = []
     for name in host.listdir(NETNS_FOLDER):
@@ -207,7 +200,7 @@ def _namespaces(host: Host) -> list[tuple[str, str]]:
             seen.add(identity)
             found.append((path, path))
     for pid in _processes(host):
-        identity = _target(host, f"/proc/{pid}/ns/net")
+        identity = host.link_target(f"/proc/{pid}/ns/net") or ""
         if identity and identity not in seen:
             seen.add(identity)
             found.append((f"/proc/{pid}/ns/net", _process_name(host, pid)))

@@ -47,7 +47,7 @@ def test_absent_things_are_none_or_empty(host):
     assert host.read("/absent") is None
     assert host.read_value("/absent") is None
     assert host.listdir("/absent") == []
-    assert host.link_name("/absent") is None
+    assert host.link_name("/absent") is None and host.link_target("/absent") is None
     host.remove("/absent")
 
 
@@ -121,6 +121,32 @@ class FileSystem:
         if request in self.errors:
             raise OSError(self.errors[request], os.strerror(self.errors[request]))
         self.done.append(request)
+
+
+def test_a_folder_that_cannot_be_removed_is_no_full_one(host, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.rmdir", denied)
+    with pytest.raises(PermissionError):
+        host.remove_empty_folder("/etc/x")
+
+
+def test_a_folder_goes_with_all_that_is_in_it(host):
+    host.write_file("/etc/x/y/z", "1")
+    host.remove_folder("/etc/x")
+    host.remove_folder("/etc/x")
+    assert host.listdir("/etc") == []
+
+
+def test_a_folder_that_stays_is_an_error(host, monkeypatch):
+    def busy(path, *more, **options):
+        raise OSError(16, "Device or resource busy", path)
+
+    host.write_file("/etc/x/y", "1")
+    monkeypatch.setattr("os.rmdir", busy)
+    with pytest.raises(OSError, match="busy"):
+        host.remove_folder("/etc/x")
 
 
 def test_a_boot_loader_sees_what_ext4_has_in_its_journal(tmp_path, monkeypatch):
