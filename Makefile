@@ -44,7 +44,7 @@ sanity: ## ansible-test sanity
 	@$(IN_VENV) && python tests/tools/sanity.py $$venv/bin/ansible-test
 
 molecule: collection lab-up ## Every role's scenario on emulated nodes (SCENARIO= for one)
-	@$(IN_VENV) && molecule test $(if $(SCENARIO),-s $(SCENARIO),--all)
+	@$(IN_VENV) && molecule reset && molecule test $(if $(SCENARIO),-s $(SCENARIO),--all)
 
 integration: collection ## Tests on emulated nodes, short forms
 	@$(IN_VENV) && python -m pytest -q --durations=25 -m "not slow" tests/integration

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Open vSwitch of this machine in a folder and a network namespace of its own; no service of the machine is touched.
+"""Open vSwitch in a folder and a network namespace of its own; no service of the machine is touched.
 
 ``systemctl`` is answered here: it starts and stops the sandbox's own ovs-vswitchd.
 """
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.tests.debian_packages import environment, unpacked
 
 SCHEMA = "usr/share/openvswitch/vswitch.ovsschema"
 WITH_DPDK = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -24,16 +25,6 @@ RUNDIR, LOGDIR, DBDIR = "run/openvswitch", "var/log/openvswitch", "etc/openvswit
 # DPDK with neither hugepages nor devices.
 EAL = "--no-huge --legacy-mem -m 512 --no-pci"
 SECONDS = 10.0
-
-
-def available(with_vswitchd: bool = True) -> bool:
-    programs = all(shutil.which(name) for name in ("ovsdb-server", "ovsdb-tool", "ovs-vsctl"))
-    files = all(os.path.exists(f"/{name}") for name in ((SCHEMA, WITH_DPDK) if with_vswitchd else (SCHEMA,)))
-    return programs and files and (not with_vswitchd or namespaces())
-
-
-def namespaces() -> bool:
-    return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode == 0
 
 
 class Sandbox(Host):
@@ -173,3 +164,12 @@ class Sandbox(Host):
         deadline = time.monotonic() + SECONDS
         while os.path.lexists(f"/proc/{pid}/exe") and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def make_sandbox(folder: Path) -> Sandbox:
+    """Of what is installed, or else of packages in the cache. ``folder`` is made. It needs root, for a namespace."""
+    folder.mkdir()
+    if shutil.which("ovsdb-server") and Path("/", WITH_DPDK).exists():
+        return Sandbox(folder)
+    packages = unpacked("openvswitch-switch-dpdk")
+    return Sandbox(folder, packages, environment(packages))

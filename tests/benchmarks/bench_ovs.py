@@ -20,14 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from packages import environment, unpacked
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / ".build/collections"))
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge  # noqa: E402
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern  # noqa: E402
-from ansible_collections.nfv.fastpath.tests.ovs_sandbox import Sandbox, available, namespaces  # noqa: E402
+from ansible_collections.nfv.fastpath.tests.ovs_sandbox import Sandbox, make_sandbox  # noqa: E402
 
 ROUNDS = 5
 LIMIT = 0.1
@@ -150,18 +148,7 @@ def on_the_node(sandbox: Sandbox, argvs: list[list[str]]) -> tuple[float, float]
     return statistics.median(ours), statistics.median(bare)
 
 
-def make_sandbox(folder: Path) -> Sandbox:
-    """Of what is installed, or else of packages in the cache."""
-    folder.mkdir()
-    if available():
-        return Sandbox(folder)
-    packages = unpacked("openvswitch-switch-dpdk")
-    return Sandbox(folder, packages, environment(packages))
-
-
 def main() -> None:
-    if not namespaces():
-        sys.exit("bench_ovs: has to run as root, for a network namespace")
     with tempfile.TemporaryDirectory(prefix="fastpath-bench-") as name:
         folder = Path(name)
         sandbox = make_sandbox(folder / "node")

@@ -19,9 +19,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from packages import environment, unpacked
-
 CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / ".build/collections"))
+
+from ansible_collections.nfv.fastpath.tests.debian_packages import environment, unpacked  # noqa: E402
+
 PFS, VFS = 16, 255
 ROUNDS = 7
 OURS = """

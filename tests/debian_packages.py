@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs of Debian packages in a folder of the cache, for benchmarks on a machine where they are not installed."""
+"""Programs of Debian packages in a folder of the cache, where they are not installed: for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def unpacked(*packages: str) -> Path:
     with open(f"{folder}.lock", "w", encoding="utf-8") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                shutil.rmtree(folder)
             _fill(folder, listing)
             (folder / "complete").touch()
     return folder.resolve()

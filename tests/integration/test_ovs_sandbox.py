@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The concern against this machine's Open vSwitch, in a folder and a network namespace of its own.
+"""The concern against a real Open vSwitch on this machine, in a folder and a network namespace of its own.
 
 DPDK runs without hugepages and devices, so this shows what no model can: that the real programs take it.
 """
@@ -12,14 +12,12 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import OvsDpdkConcern
-from ansible_collections.nfv.fastpath.tests.ovs_sandbox import EAL, Sandbox, available
-
-pytestmark = pytest.mark.skipif(not available(), reason="needs openvswitch-switch-dpdk, and root for a namespace")
+from ansible_collections.nfv.fastpath.tests.ovs_sandbox import EAL, make_sandbox
 
 
 @pytest.fixture(name="ovs")
 def sandbox(tmp_path_factory):
-    made = Sandbox(tmp_path_factory.mktemp("ovs"))
+    made = make_sandbox(tmp_path_factory.mktemp("ovs") / "node")
     made.start_server()
     yield made
     made.stop()
