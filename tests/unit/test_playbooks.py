@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = ("plan", "site", "verify", "teardown")
 
 
-BUILT_FIRST = ("plan", "site")
+CHECKED_FIRST = ("plan", "site")
 
 
 def plays(name):
@@ -40,13 +40,15 @@ def test_every_playbook_is_a_list_of_roles(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_built_is_built_before_the_batches(name):
+def test_all_nodes_are_checked_and_bundles_built_before_the_batches(name):
     before = plays(name)[:-1]
-    assert [each["name"] for each in before] == (["Build"] if name in BUILT_FIRST else [])
+    assert [each["name"] for each in before] == (["Check and build"] if name in CHECKED_FIRST else [])
     for each in before:
         assert "serial" not in each
         assert each["hosts"] == play(name)["hosts"]
         assert each.get("check_mode", False) == (name == "plan")
+        assert each["any_errors_fatal"]
+        assert each["roles"] == [{"role": "nfv.fastpath.preflight"}]
         (task,) = each["tasks"]
         assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
 
@@ -63,9 +65,8 @@ def test_the_plan_is_the_run_in_check_mode():
     assert roles("site")[len(roles("plan")) :] == ["verify"]
 
 
-def test_nothing_is_changed_before_preflight_and_nothing_needs_what_comes_after_the_reboot():
+def test_nothing_needs_what_comes_after_the_reboot():
     order = roles("site")
-    assert order[0] == "preflight"
     assert order.index("boot_engine") < order.index("rollout")
     assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("sriov")
     assert order.index("sriov") < order.index("dpdk") < order.index("ovs_dpdk") < order.index("verify")
