@@ -43,14 +43,18 @@ unit: collection ## Unit tests, also under the newest Python found
 sanity: ## ansible-test sanity
 	@$(IN_VENV) && python tests/tools/sanity.py $$venv/bin/ansible-test
 
-molecule: collection lab-up ## Every role's scenario on emulated nodes (SCENARIO= for one)
-	@$(IN_VENV) && molecule reset && molecule test $(if $(SCENARIO),-s $(SCENARIO),--all)
+molecule: collection lab-up ## Every role's scenario, two nodes at a time (SCENARIO= for one)
+	@$(IN_VENV) && python tests/tools/molecule.py $(SCENARIO)
 
+# Tests of one node run on both at a time, the others after them.
+FORM = and not slow
+integration-full: FORM =
 integration: collection ## Tests on emulated nodes, short forms
-	@$(IN_VENV) && python -m pytest -q --durations=25 -m "not slow" tests/integration
-
 integration-full: collection ## Tests on emulated nodes, full forms
-	@$(IN_VENV) && python -m pytest -q tests/integration
+integration integration-full:
+	@$(IN_VENV) && code=0; \
+	  python -m pytest -q --durations=10 -n 2 --dist worksteal -m "one_node $(FORM)" tests/integration || code=1; \
+	  python -m pytest -q --durations=20 -m "not one_node $(FORM)" tests/integration || code=1; exit $$code
 
 bench: collection lab-up ## Ratios against peers and the kernel's own time, measured side by side
 	@$(IN_VENV) && python tests/benchmarks/run.py

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools import bounded
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOG = CHECKOUT / ".lab/log"
@@ -63,23 +64,13 @@ def run(part: Part) -> Outcome:
     with log.open("w") as output:
         code = 0
         for command in part.commands:
-            code = code or limited(command, output, part.limit_seconds)
+            code = code or bounded.run(command, CHECKOUT, output, part.limit_seconds)
     outcome = Outcome(part, time.monotonic() - started, *counted(log.read_text(errors="replace"), code))
     word = "failed" if outcome.failed else "ok"
     print(f"[{part.name}] {word} after {outcome.seconds:.0f} s", flush=True)
     if outcome.failed:
         print(log.read_text(errors="replace")[-12000:], flush=True)
     return outcome
-
-
-def limited(command: tuple[str, ...], output, seconds: int) -> int:
-    try:
-        return subprocess.run(
-            command, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT, timeout=seconds, check=False
-        ).returncode
-    except subprocess.TimeoutExpired:
-        output.write(f"\n{' '.join(command)}: not finished within {seconds} s\n")
-        return 1
 
 
 def counted(text: str, code: int) -> tuple[int, int]:
@@ -98,9 +89,9 @@ def main(names: list[str]) -> int:
     LOG.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     chosen = [part for part in parts() if not names or part.name in names]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool, bounded.interruptible():
         outcomes = list(pool.map(run, [part for part in chosen if not part.uses_lab]))
-    outcomes += [run(part) for part in chosen if part.uses_lab]
+        outcomes += [run(part) for part in chosen if part.uses_lab]
     print("\npart            seconds  passed  failed")
     for outcome in outcomes:
         print(f"{outcome.part.name:14} {outcome.seconds:8.0f} {outcome.passed:7} {outcome.failed:7}")

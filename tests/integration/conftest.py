@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from nodes import PAIR, lab
+from nodes import OWN, PAIR, lab
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +29,9 @@ def fresh(lab_is_up):
 
 @pytest.fixture
 def fresh_node(lab_is_up):
-    """The first node as it is after its first boot."""
-    lab("restore", "node1")
-    return "node1"
+    """One node as it is after its first boot."""
+    lab("restore", OWN)
+    return OWN
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = str(CHECKOUT / "tests/lab/lab")
 REPORT = CHECKOUT / ".lab/report"
 PAIR = ("node1", "node2")
+# Tests that need one node run two at a time; each of the two workers has a node of its own.
+OWN = PAIR[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % len(PAIR)]
 FINGERPRINT = (CHECKOUT / "tests/integration/fingerprint.py").read_text()
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -108,6 +110,12 @@ def difference(before: Any, after: Any, path: str = "") -> list[str]:
 def keep_journal(node: str) -> None:
     """From now on the node's journal outlives a reboot, so that boots can be counted."""
     ssh(node, "mkdir -p /var/log/journal && systemctl restart systemd-journald && journalctl --flush")
+
+
+def must_be_running(node: str) -> None:
+    """Wait until the node's boot is over; no unit may have failed in it."""
+    state = ssh(node, "systemctl is-system-running --wait || systemctl --failed --plain --no-legend", timeout=300)
+    assert state.strip() == "running"
 
 
 def boots(node: str) -> int:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import pytest
 from nodes import boot_id, boots, difference, fingerprint, keep_journal, playbook, ssh
 
+pytestmark = pytest.mark.one_node
 OVERRIDE = "/etc/default/grub.d/zzzz-vendor.cfg"
 OVERRIDING = 'GRUB_CMDLINE_LINUX="console=ttyS0"\n'
 
