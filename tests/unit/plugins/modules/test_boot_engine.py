@@ -5,20 +5,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
-from contextlib import redirect_stdout
-from typing import Any
 
 import pytest
-import yaml
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.modules import boot_engine
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
 ENGINE = "usr/libexec/fastpath/fastpath-node"
 
 
@@ -37,44 +30,29 @@ def node(tmp_path, monkeypatch):
     (tmp_path / "usr/bin").mkdir(parents=True)
     (tmp_path / "usr/bin/python3").symlink_to(sys.executable)
     monkeypatch.setattr(boot_engine, "Host", lambda: Host(str(tmp_path), systemctl))
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     return tmp_path
 
 
-def run(check: bool = False, **options: Any) -> dict[str, Any]:
-    said = io.StringIO()
-    arguments = patch_module_args({**options, "_ansible_check_mode": check})
-    with arguments, redirect_stdout(said), pytest.raises(SystemExit):
-        boot_engine.main()
-    return json.loads(said.getvalue())
-
-
 def test_check_mode_says_what_the_run_does_and_the_second_run_nothing(node):
-    foretold = run(check=True)
+    foretold = run(boot_engine, check=True)
     assert foretold["changed"] and not (node / ENGINE).exists()
-    done = run()
+    done = run(boot_engine)
     assert {key: done[key] for key in KEYS} == {key: foretold[key] for key in KEYS}
     assert (node / ENGINE).exists()
-    assert not run()["changed"]
+    assert not run(boot_engine)["changed"]
 
 
 def test_the_engine_stays_while_it_is_needed(node):
-    run()
+    run(boot_engine)
     (node / "etc/fastpath/sriov.json").write_text("[]")
-    kept = run(state="absent")
+    kept = run(boot_engine, state="absent")
     assert set(kept) >= KEYS and not kept["changed"] and (node / ENGINE).exists()
     (node / "etc/fastpath/sriov.json").unlink()
-    assert run(state="absent")["changed"]
+    assert run(boot_engine, state="absent")["changed"]
     assert not (node / "usr/libexec").exists() and not (node / "etc/fastpath").exists()
-    assert not run(state="absent")["changed"]
+    assert not run(boot_engine, state="absent")["changed"]
 
 
 def test_a_python_that_is_not_there(node):
-    refused = run(interpreter="/usr/bin/python9")
+    refused = run(boot_engine, interpreter="/usr/bin/python9")
     assert refused["failed"] and "boot_engine_interpreter = '/usr/bin/python9'" in refused["msg"]
-
-
-def test_documentation_and_options_agree():
-    documented = yaml.safe_load(boot_engine.DOCUMENTATION)["options"]
-    assert set(documented) == {"interpreter", "state", "disruption_ok"}
-    assert set(yaml.safe_load(boot_engine.RETURN)) >= KEYS - {"changed", "diff"}

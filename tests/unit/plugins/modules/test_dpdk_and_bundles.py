@@ -6,25 +6,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-from contextlib import redirect_stdout
-from typing import Any
 
 import pytest
-import yaml
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_baseline import flags_of
 from ansible_collections.nfv.fastpath.plugins.modules import abi_info, artefact, bundle, dpdk
 from ansible_collections.nfv.fastpath.tests.unit.dpdk_node import DpdkNode, make_bundle
-
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
-
-
-@pytest.fixture(autouse=True)
-def plain_results(monkeypatch):
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 
 
 @pytest.fixture
@@ -33,14 +20,6 @@ def node(tmp_path, monkeypatch):
     for module in (dpdk, abi_info):
         monkeypatch.setattr(module, "Host", lambda: found.host)
     return found
-
-
-def run(module: Any, check: bool = False, **options: Any) -> dict[str, Any]:
-    said = io.StringIO()
-    arguments = patch_module_args({**options, "_ansible_check_mode": check})
-    with arguments, redirect_stdout(said), pytest.raises(SystemExit):
-        module.main()
-    return json.loads(said.getvalue())
 
 
 def test_dpdk_from_packages_and_back(node):
@@ -103,12 +82,3 @@ def test_artefact_says_what_it_tried(tmp_path):
     result = run(artefact, names=["whereabouts"], mirror=str(tmp_path), cache=str(tmp_path / "cache"))
     assert result["failed"]
     assert len(result["tried"]) == 2
-
-
-@pytest.mark.parametrize("module", [dpdk, bundle, artefact, abi_info])
-def test_documents(module):
-    documentation = yaml.safe_load(module.DOCUMENTATION)
-    assert documentation["version_added"] == "0.1.0"
-    assert set(documentation["attributes"]) >= {"check_mode", "diff_mode", "idempotent"}
-    assert yaml.safe_load(module.EXAMPLES)
-    assert yaml.safe_load(module.RETURN)

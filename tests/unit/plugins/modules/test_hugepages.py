@@ -5,20 +5,11 @@
 
 from __future__ import annotations
 
-import io
-import json
-from contextlib import redirect_stdout
-from typing import Any
-
 import pytest
-import yaml
-from ansible.module_utils import basic
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.modules import hugepages
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import HugepagesNode
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
 POOLS = [{"size": "2M", "count": 64, "numa_node": 0, "mount": "/mnt/x"}, {"size": "1G", "count": 1, "numa_node": 1}]
 
 
@@ -26,44 +17,35 @@ POOLS = [{"size": "2M", "count": 64, "numa_node": 0, "mount": "/mnt/x"}, {"size"
 def node(tmp_path, monkeypatch):
     found = HugepagesNode(tmp_path)
     monkeypatch.setattr(hugepages, "Host", lambda: found)
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     return found
 
 
-def run(check: bool = False, **options: Any) -> dict[str, Any]:
-    said = io.StringIO()
-    arguments = patch_module_args({**options, "_ansible_check_mode": check})
-    with arguments, redirect_stdout(said), pytest.raises(SystemExit):
-        hugepages.main()
-    return json.loads(said.getvalue())
-
-
 def test_check_mode_says_what_the_run_does_and_the_second_run_nothing(node):
-    foretold = run(check=True, pools=POOLS)
+    foretold = run(hugepages, check=True, pools=POOLS)
     assert set(foretold) >= KEYS and foretold["changed"] and node.pages(2048)[0] == 0
-    done = run(pools=POOLS)
+    done = run(hugepages, pools=POOLS)
     assert {key: done[key] for key in KEYS} == {key: foretold[key] for key in KEYS}
     assert node.pages(2048)[0] == 64 and done["reboot_required"]
-    again = run(pools=POOLS)
+    again = run(hugepages, pools=POOLS)
     assert (again["changed"], again["operations"], again["reboot_required"]) == (False, [], True)
 
 
 def test_teardown(node):
     before = node.snapshot()
-    run(pools=POOLS)
-    assert run(state="absent")["changed"]
+    run(hugepages, pools=POOLS)
+    assert run(hugepages, state="absent")["changed"]
     assert node.snapshot() == before
-    assert not run(state="absent")["changed"]
+    assert not run(hugepages, state="absent")["changed"]
 
 
 def test_no_pools_is_a_state_too(node):
-    run(pools=POOLS)
-    run(pools=[])
+    run(hugepages, pools=POOLS)
+    run(hugepages, pools=[])
     assert node.pages(2048)[0] == 0
 
 
 def test_a_refusal_names_every_problem(node):
-    refused = run(pools=[{"size": 2, "count": 1}, {"size": "2M", "count": "x"}])
+    refused = run(hugepages, pools=[{"size": 2, "count": 1}, {"size": "2M", "count": "x"}])
     assert refused["failed"] and "nothing was changed" in refused["msg"]
     assert [problem["variable"] for problem in refused["problems"]] == [
         "fastpath_hugepages[0].size",
@@ -73,30 +55,20 @@ def test_a_refusal_names_every_problem(node):
 
 def test_a_shortfall_is_data_too(node):
     node.limits[(2048, 0)] = 10
-    short = run(pools=POOLS)
+    short = run(hugepages, pools=POOLS)
     assert short["failed"] and short["shortfall"][0]["got"] == 10
 
 
 def test_consent(node):
-    run(pools=POOLS)
+    run(hugepages, pools=POOLS)
     node.have(2048, 0, 64, used=5)
     fewer = [{**POOLS[0], "count": 1}]
-    refused = run(pools=fewer)
+    refused = run(hugepages, pools=fewer)
     assert refused["failed"] and refused["disruptive"] and "5 of 64 pages" in refused["msg"]
-    assert run(pools=fewer, disruption_ok=True)["disruptive"]
+    assert run(hugepages, pools=fewer, disruption_ok=True)["disruptive"]
 
 
-def test_promotion_is_a_warning(node, monkeypatch):
-    warned = []
-    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, **_more: warned.append(text))
+def test_promotion_is_a_warning(node, warned):
     node.limits[(1048576, 1)] = 0
-    done = run(pools=[{**POOLS[1], "at": "runtime"}])
+    done = run(hugepages, pools=[{**POOLS[1], "at": "runtime"}])
     assert done["reboot_required"] and "wanted 1, got 0" in str(warned)
-
-
-def test_documentation_and_options_agree():
-    documented = yaml.safe_load(hugepages.DOCUMENTATION)["options"]
-    assert set(documented) == {"pools", "state", "disruption_ok"}
-    assert set(yaml.safe_load(hugepages.RETURN)) >= KEYS - {"changed", "diff"}
-    for task in yaml.safe_load(hugepages.EXAMPLES):
-        assert set(task["nfv.fastpath.hugepages"]) <= set(documented)

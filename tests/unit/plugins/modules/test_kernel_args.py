@@ -3,62 +3,44 @@
 
 from __future__ import annotations
 
-import io
-import json
-from contextlib import redirect_stdout
-from typing import Any
-
 import pytest
-import yaml
-from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.modules import kernel_args
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.grub_node import CFG, GrubNode
-
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
 
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
     found = GrubNode(tmp_path)
     monkeypatch.setattr(kernel_args, "Host", lambda: found.host)
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     return found
-
-
-def run(check: bool = False, **options: Any) -> dict[str, Any]:
-    said = io.StringIO()
-    arguments = patch_module_args({**options, "_ansible_check_mode": check})
-    with arguments, redirect_stdout(said), pytest.raises(SystemExit):
-        kernel_args.main()
-    return json.loads(said.getvalue())
 
 
 def test_keys_and_check_mode(node):
     spec = {"iommu": "passthrough"}
-    expected = run(check=True, spec=spec)
+    expected = run(kernel_args, check=True, spec=spec)
     assert set(expected) >= KEYS
-    result = run(spec=spec)
+    result = run(kernel_args, spec=spec)
     for key in KEYS:
         assert result[key] == expected[key], key
     assert result["changed"]
     assert result["reboot_required"]
     assert result["diff"]["after"]["arguments"] == ["intel_iommu=on", "iommu=pt"]
-    again = run(spec=spec)
+    again = run(kernel_args, spec=spec)
     assert (again["changed"], again["reboot_required"], again["operations"]) == (False, True, [])
 
 
 def test_pages_and_teardown(node):
     before = node.get(CFG)
-    run(hugepages=[{"size": "1G", "count": 2}])
+    run(kernel_args, hugepages=[{"size": "1G", "count": 2}])
     assert "hugepagesz=1G hugepages=2" in node.get(CFG)
-    assert run(state="absent")["changed"]
+    assert run(kernel_args, state="absent")["changed"]
     assert node.get(CFG) == before
-    assert not run(state="absent")["changed"]
+    assert not run(kernel_args, state="absent")["changed"]
 
 
 def test_a_refusal_is_one_message_with_every_problem(node):
-    result = run(spec={"iomu": "on", "extra": {"x": True}}, hugepages=[{"size": "3M", "count": 1}])
+    result = run(kernel_args, spec={"iomu": "on", "extra": {"x": True}}, hugepages=[{"size": "3M", "count": 1}])
     assert result["failed"]
     assert len(result["problems"]) == 3
     assert {problem["variable"] for problem in result["problems"]} >= {
@@ -70,13 +52,6 @@ def test_a_refusal_is_one_message_with_every_problem(node):
 
 def test_an_override_names_its_file(node):
     node.put("etc/default/grub.d/zzz.cfg", 'GRUB_CMDLINE_LINUX="a"\n')
-    result = run(spec={"iommu": "passthrough"})
+    result = run(kernel_args, spec={"iommu": "passthrough"})
     assert result["failed"]
     assert result["suspects"][0].startswith("/etc/default/grub.d/zzz.cfg")
-
-
-def test_documentation_and_options_agree(node):
-    documented = yaml.safe_load(kernel_args.DOCUMENTATION)["options"]
-    assert set(documented) == {"spec", "hugepages", "state", "disruption_ok"}
-    assert yaml.safe_load(kernel_args.EXAMPLES)
-    assert KEYS - {"changed", "diff"} <= set(yaml.safe_load(kernel_args.RETURN))

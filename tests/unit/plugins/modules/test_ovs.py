@@ -5,21 +5,12 @@
 
 from __future__ import annotations
 
-import io
-import json
-from contextlib import redirect_stdout
-from typing import Any
-
 import pytest
-import yaml
-from ansible.module_utils import basic
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.modules import ovs_bundle, ovs_dpdk, ovs_packages
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 from ansible_collections.nfv.fastpath.tests.unit.ovs_node import OvsNode
 
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
 SPEC = {
     "other_config": {"dpdk-init": True, "pmd-cpu-mask": "5-6", "dpdk-socket-mem": [512, 512]},
     "bridges": [
@@ -32,16 +23,7 @@ SPEC = {
 def node(tmp_path, monkeypatch):
     made = OvsNode(tmp_path)
     monkeypatch.setattr(ovs_dpdk, "Host", lambda: made)
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     return made
-
-
-def run(module: Any, check: bool = False, **options: Any) -> dict[str, Any]:
-    said = io.StringIO()
-    arguments = patch_module_args({**options, "_ansible_check_mode": check})
-    with arguments, redirect_stdout(said), pytest.raises(SystemExit):
-        module.main()
-    return json.loads(said.getvalue())
 
 
 def test_check_mode_says_what_the_run_does_and_the_second_run_nothing(node):
@@ -68,39 +50,21 @@ def test_bad_input_is_told_at_once(node):
     assert refused["failed"] and len(refused["problems"]) == 2 and "nothing was changed" in refused["msg"]
 
 
-def test_what_is_missing_is_a_refusal_but_in_check_mode_a_warning(node, monkeypatch):
+def test_what_is_missing_is_a_refusal_but_in_check_mode_a_warning(node, warned):
     for number in (0, 1):
         node.pages(number, 0)
     assert "free hugepages have 0 MiB" in run(ovs_dpdk, spec=SPEC)["msg"]
-    warned: list[str] = []
-    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, **_more: warned.append(text))
     assert run(ovs_dpdk, check=True, spec=SPEC)["changed"]
     assert "free hugepages have 0 MiB" in str(warned)
 
 
 def test_packages_are_refused_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(ovs_packages, "Host", lambda: Host(str(tmp_path), lambda *_: Completed(0, "", "")))
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     refused = run(ovs_packages, ovs={})
     assert refused["failed"] and "is for Debian and Ubuntu" in refused["msg"]
 
 
 def test_a_bundle_is_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(ovs_bundle, "Host", lambda: Host(str(tmp_path), lambda *_: Completed(0, "", "")))
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     refused = run(ovs_bundle)
     assert refused["failed"] and [problem["variable"] for problem in refused["problems"]] == ["fastpath_ovs_provider"]
-
-
-@pytest.mark.parametrize(
-    ("module", "options"),
-    [
-        (ovs_dpdk, {"spec", "state", "disruption_ok", "timeout"}),
-        (ovs_bundle, {"bundle", "archive", "state", "disruption_ok"}),
-        (ovs_packages, {"ovs", "upgrade", "remove_packages", "state", "disruption_ok"}),
-    ],
-)
-def test_documentation_and_options_agree(module, options):
-    assert set(yaml.safe_load(module.DOCUMENTATION)["options"]) == options
-    assert set(yaml.safe_load(module.RETURN)) >= KEYS - {"changed", "diff"}
-    assert yaml.safe_load(module.EXAMPLES)

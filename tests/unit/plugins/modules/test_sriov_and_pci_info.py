@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from ansible.module_utils.testing import patch_module_args
+import yaml
 from ansible_collections.nfv.fastpath.plugins.modules import pci_info, sriov
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import FakeNode
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
 SPEC = [{"pf": {"netdev": "ens1"}, "num_vfs": 2, "vfs": [{"indexes": 0, "driver": "vfio-pci"}]}]
 
 
@@ -26,24 +24,18 @@ def node(tmp_path, monkeypatch):
     return node
 
 
-def run(module, capsys, **options):
-    with patch_module_args(options), pytest.raises(SystemExit):
-        module.main()
-    return json.loads(capsys.readouterr().out)
-
-
-def test_sriov_in_twelve_steps(node, capsys):
+def test_sriov_in_twelve_steps(node):
     for options in ({"spec": SPEC}, {"spec": [{**SPEC[0], "num_vfs": 3}], "disruption_ok": True}, {"state": "absent"}):
-        predicted = run(sriov, capsys, **options, _ansible_check_mode=True)
-        result = run(sriov, capsys, **options)
+        predicted = run(sriov, **options, check=True)
+        result = run(sriov, **options)
         assert result["changed"] and set(result) >= KEYS
         assert {key: predicted[key] for key in KEYS} == {key: result[key] for key in KEYS}
-        assert not run(sriov, capsys, **options, _ansible_check_mode=True)["changed"]
-        assert not run(sriov, capsys, **options)["changed"]
+        assert not run(sriov, **options, check=True)["changed"]
+        assert not run(sriov, **options)["changed"]
 
 
-def test_sriov_refuses_with_all_problems(node, capsys):
-    result = run(sriov, capsys, spec=[{"pf": {"address": 1080.0}, "num_vfs": -1}])
+def test_sriov_refuses_with_all_problems(node):
+    result = run(sriov, spec=[{"pf": {"address": 1080.0}, "num_vfs": -1}])
     assert result["failed"] and "nothing was changed" in result["msg"]
     assert {problem["variable"] for problem in result["problems"]} == {
         "fastpath_sriov[0].pf.address",
@@ -51,9 +43,9 @@ def test_sriov_refuses_with_all_problems(node, capsys):
     }
 
 
-def test_sriov_without_consent_shows_what_it_would_do(node, capsys):
-    run(sriov, capsys, spec=SPEC)
-    result = run(sriov, capsys, spec=[{**SPEC[0], "num_vfs": 5}])
+def test_sriov_without_consent_shows_what_it_would_do(node):
+    run(sriov, spec=SPEC)
+    result = run(sriov, spec=[{**SPEC[0], "num_vfs": 5}])
     assert result["failed"] and result["disruptive"] and "disruption_ok" in result["msg"]
 
 
@@ -67,16 +59,14 @@ def test_sriov_without_consent_shows_what_it_would_do(node, capsys):
         ({"vendor": "8086", "class_id": "06"}, []),
     ],
 )
-def test_pci_info(node, capsys, options, addresses):
-    result = run(pci_info, capsys, **options)
+def test_pci_info(node, options, addresses):
+    result = run(pci_info, **options)
     assert not result["changed"]
     assert [device["address"] for device in result["devices"]] == addresses
 
 
-def test_pci_info_returns_every_documented_field(node, capsys):
-    import yaml
-
+def test_pci_info_returns_every_documented_field(node):
     documented = yaml.safe_load(pci_info.RETURN)["devices"]["contains"]
-    device = run(pci_info, capsys, class_id="02")["devices"][0]
+    device = run(pci_info, class_id="02")["devices"][0]
     assert set(device) == set(documented)
     assert (device["sriov_totalvfs"], device["numa_node"], device["netdevs"]) == (7, 1, ["ens1"])
