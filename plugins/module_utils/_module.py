@@ -17,6 +17,12 @@ STATE_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "disruption_ok": {"type": "bool", "default": False},
 }
+# The desired state of a whole node, as the modules take it that look at all concerns in one call.
+DESIRED_OPTIONS: dict[str, Any] = {
+    **{name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")},
+    "ovs_provider": {"type": "str", "choices": ["packages", "source"], "default": "packages"},
+    "noiommu_ok": {"type": "bool", "default": False},
+}
 
 
 def run_concern(module: AnsibleModule, concern: Concern[Any, Any], spec: Any) -> None:

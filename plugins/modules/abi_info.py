@@ -9,22 +9,11 @@ DOCUMENTATION = r"""
 module: abi_info
 short_description: What of a node decides which binaries it can run
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Returns architecture, CPU flags, C library and release of a node, for P(nfv.fastpath.bundle#module).
-requirements:
-  - python >= 3.9
-attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed. It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to be changed.
-    support: none
-  idempotent:
-    description: It only reads.
-    support: full
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
 """
 
 EXAMPLES = r"""

@@ -9,14 +9,15 @@ DOCUMENTATION = r"""
 module: artefact
 short_description: Fetch what the collection needs from outside, checked, with or without the internet
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Everything that the collection fetches is in one list, with version, checksums and sources that are tried in order.
     These are a mirror folder, the upstream release, the Go module and the package of the distribution.
   - A file gets into the cache whole and with the right checksum, or not at all. A source whose checksum is wrong is
     thrown away and the next one is tried.
   - With O(export) the artefacts are copied into a folder that serves as O(mirror) on a site without internet.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   names:
     description:
@@ -46,18 +47,13 @@ options:
     description:
       - The folder of the cache. By default C(fastpath/artefacts) in the user's cache folder.
     type: path
-requirements:
-  - python >= 3.9
 attributes:
   check_mode:
-    description: Can run in check mode and return what would be changed. It then looks into the cache only.
-    support: full
+    details: It looks into the cache only.
   diff_mode:
     description: Returns the names of the files before and after.
-    support: full
   idempotent:
     description: What is in the cache is not fetched again.
-    support: full
 """
 
 EXAMPLES = r"""

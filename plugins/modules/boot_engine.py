@@ -10,13 +10,15 @@ DOCUMENTATION = r"""
 module: boot_engine
 short_description: Install what brings hugepages and VFs back at boot
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Installs one file, C(/usr/libexec/fastpath/fastpath-node), which is this collection's own engine without
     Ansible, and the units C(fastpath-hugepages.service) and C(fastpath-sriov.service) that run it at boot.
   - The units do nothing on a node where the modules have not written a desired state to C(/etc/fastpath).
   - They are enabled, not started. What they bring back was just brought about by the modules.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   interpreter:
     description:
@@ -28,28 +30,9 @@ options:
       - V(present) installs the engine.
       - V(absent) removes it, once no other concern has a desired state on the node. Until then nothing is changed,
         so the engine is the last to go, whatever the order of the roles.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Nothing here disrupts anybody; the option is there as in all modules of the collection.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns files by checksum and mode, and the enabled units, before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.hugepages
   - module: nfv.fastpath.sriov

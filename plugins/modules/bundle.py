@@ -9,13 +9,14 @@ DOCUMENTATION = r"""
 module: bundle
 short_description: Build DPDK and Open vSwitch once, on a builder, for a group of nodes
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Runs on the builder. Fetches the checked sources, builds them in a root of the nodes' release and for the oldest CPU
     of the nodes, and packs each with a manifest. Nodes never compile.
   - The same inputs are never built twice. The build runs in namespaces of its own without network and leaves nothing
     but the bundle, its log and the root's archive in the cache.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   spec:
     description:
@@ -47,18 +48,14 @@ options:
       - The folder of the cache. By default C(fastpath/build) in the user's cache folder.
     type: path
 requirements:
-  - python >= 3.9
   - mmdebstrap, unshare, mount, tar and xz on the builder, and root there
 attributes:
   check_mode:
-    description: Can run in check mode and return what would be changed. What is not built yet has a short manifest.
-    support: full
+    details: What is not built yet has a short manifest.
   diff_mode:
     description: Returns which bundles are built before and after.
-    support: full
   idempotent:
     description: What is built is not built again.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: dpdk
 short_description: DPDK on a node, from packages or from a bundle
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - With provider V(packages), installs the distribution's DPDK with the driver packages that the node's own NICs need.
   - With provider V(source), unpacks a bundle that P(nfv.fastpath.bundle#module) built below C(/opt/fastpath/dpdk), and
@@ -19,6 +17,11 @@ description:
     start on the node never becomes current.
   - Kernel modules are loaded now and at every boot. Commands are linked into C(/usr/local/bin), and for a bundle a
     profile file makes C(pkg-config) find it.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
+  - nfv.fastpath.archive
 options:
   spec:
     description:
@@ -32,44 +35,17 @@ options:
     description:
       - The manifest of the bundle, for provider V(source).
     type: raw
-  archive:
-    description:
-      - The bundle's archive on the controller. It is copied to the node only if it is not unpacked there yet.
-    type: path
   remove_packages:
     description:
       - Whether O(state=absent) removes the packages that were installed, those that came along included. Packages that
         others have come to need stay.
     type: bool
     default: true
-  state:
-    description:
-      - V(present) brings O(spec) about, V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Consent to disrupt running users. DPDK itself never needs it; all modules of the collection have the option.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  action:
-    description: An action plugin copies the archive where it is needed.
-    support: full
   check_mode:
-    description: Can run in check mode and return what would be changed. The lists of package archives may be read anew.
-    support: full
+    details: The lists of package archives may be read anew.
   diff_mode:
     description: Returns bundle, files, links and modules before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -10,8 +10,6 @@ DOCUMENTATION = r"""
 module: hugepages
 short_description: Bring about a node's pools of hugepages
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Takes all pools of a node at once, by page size and NUMA node, and their mounts.
   - Pages that come from run time are set and read back at once. Where some are short, the kernel compacts its
@@ -23,6 +21,10 @@ description:
     arguments, are counted.
   - Pages of sizes and NUMA nodes that no pool names are left alone. Those of a pool that is no longer named go back
     to the count that was there before.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   pools:
     description:
@@ -42,29 +44,13 @@ options:
     description:
       - V(present) brings O(pools) about.
       - V(absent) gives back the counts that were there before and removes the mounts.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to take pages away which are in use. They go when their users end. Also to a new mount with other
         options.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns counts and mounts before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.kernel_args
   - module: nfv.fastpath.boot_engine

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: kernel_args
 short_description: Bring about a node's boot arguments
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Takes everything that a node's kernel is to be started with, hugepage pools included, works out the arguments from
     the CPU's vendor and from what the kernel does anyway, and writes them through the node's own boot loader.
@@ -22,6 +20,10 @@ description:
   - What was asked for is remembered with the boot's identifier. If a reboot did not bring it, the module fails and
     names what overrides it, so that no further reboot is tried.
   - Arguments that the node's own configuration has already are neither added twice nor removed.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -40,32 +42,9 @@ options:
       - The pools of hugepages as P(nfv.fastpath.hugepages#module) takes them. Those that come from boot arguments are
         added here, since one owner has to keep their order.
     type: raw
-  state:
-    description:
-      - V(present) brings O(spec) and O(hugepages) about.
-      - V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Consent to disrupt running users. Boot arguments never need it; all modules of the collection have the option.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns the arguments before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: ovs_bundle
 short_description: Open vSwitch with DPDK on a node, from a bundle
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Unpacks a bundle that M(nfv.fastpath.bundle) built below C(/opt/fastpath/openvswitch), and makes it current by one
     symbolic link. Going back to the bundle before is the same step, without copying anything.
@@ -21,41 +19,28 @@ description:
   - Daemons that run are stopped before the switch and started after it. The database is copied to
     C(/var/lib/fastpath/openvswitch) in between, since a daemon converts it to its own schema. Where none runs,
     M(nfv.fastpath.ovs_dpdk) starts them.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
+  - nfv.fastpath.archive
 options:
   bundle:
     description:
       - The manifest of the bundle. Needed for O(state=present).
     type: raw
-  archive:
-    description:
-      - The bundle's archive on the controller. It is copied to the node only if it is not unpacked there yet.
-    type: path
   state:
     description:
       - V(present) brings the bundle about.
       - V(absent) removes it, and gives way to the packaged Open vSwitch where there is one.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to stop C(ovs-vswitchd) while it has ports, which takes their traffic away for some seconds.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns the bundle, files and links before and after.
-    support: full
   idempotent:
     description: A second run copies nothing, changes nothing and starts nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.bundle
   - module: nfv.fastpath.ovs_packages

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: ovs_dpdk
 short_description: Bring about Open vSwitch with DPDK, its bridges and ports
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Takes the whole state of Open vSwitch on a node in one structure, reads the database once and commits what differs
     in one transaction.
@@ -22,6 +20,10 @@ description:
   - Bridges and ports that the module makes carry a mark. Others stay. Of those that others made, and that are named in
     O(spec), only what is given is changed, and given back once it is no longer given.
   - A drop-in for C(ovs-vswitchd.service) orders it after the units that bring VFs and hugepages at boot.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -39,41 +41,22 @@ options:
       - A port of the type V(bond) has C(members), C(bond_mode), C(lacp) and C(port_other_config).
       - It is checked by the module itself, which reports all problems at once.
     type: raw
-  state:
-    description:
-      - V(present) brings O(spec) about.
-      - V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to restart C(ovs-vswitchd) while it has ports, which takes their traffic away for some seconds, and to
         remove a bridge on which others put ports.
-    type: bool
-    default: false
   timeout:
     description:
       - Seconds that C(ovs-vswitchd) has to take a change over.
     type: int
     default: 60
 requirements:
-  - python >= 3.9
   - Open vSwitch >= 2.11
 attributes:
   check_mode:
-    description:
-      - Can run in check mode and return what would be changed. Hugepages, VFs and drivers that other roles would bring
-        about are then asked for by warnings.
-    support: full
+    details: Hugepages, VFs and drivers that other roles would bring about are then asked for by warnings.
   diff_mode:
     description: Returns each cell of the database before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.ovs_packages
   - module: nfv.fastpath.sriov

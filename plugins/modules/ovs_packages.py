@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: ovs_packages
 short_description: Install Open vSwitch with DPDK from the packages of Debian or Ubuntu
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Installs C(openvswitch-switch-dpdk) and the plugins of DPDK that the node's network functions need. Which ones
     follows from their PCI ids. Recommended packages, which would be all plugins, are not installed.
@@ -20,6 +18,10 @@ description:
   - Takes the place of a build that M(nfv.fastpath.ovs_bundle) brought. Both daemons are then stopped and started again.
   - Otherwise C(ovs-vswitchd) is not restarted for the selection; M(nfv.fastpath.ovs_dpdk) does that together with its
     changes.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   ovs:
     description:
@@ -40,29 +42,14 @@ options:
     description:
       - V(present) brings the packages about.
       - V(absent) selects the program that was selected before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to what restarts C(ovs-vswitchd) while it has ports, which are upgrades and the way back.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - Debian or Ubuntu
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns packages and the selected program before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.ovs_bundle
   - module: nfv.fastpath.ovs_dpdk

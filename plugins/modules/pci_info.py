@@ -9,13 +9,14 @@ DOCUMENTATION = r"""
 module: pci_info
 short_description: List the PCI functions of a node and who uses them
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Reads all PCI functions in one pass of sysfs, with their drivers, NUMA nodes, IOMMU groups, SR-IOV state, network
     interfaces and vDPA devices.
   - Says who uses each of them, also through bridges, bonds, VLANs and the like, other network namespaces, and device
     files that are open.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
 options:
   sysfs_root:
     description:
@@ -31,19 +32,8 @@ options:
       - Return only functions of this class, two hex digits, or class and subclass, four. Network functions have V(02).
     type: str
 requirements:
-  - python >= 3.9
   - iproute2
   - util-linux, where network interfaces are in other network namespaces
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same, since nothing is changed.
-    support: full
-  diff_mode:
-    description: There is never a difference.
-    support: none
-  idempotent:
-    description: Nothing is ever changed.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,39 +9,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: preflight
 short_description: Find every reason not to start on a node, before anything is changed
-version_added: "0.1.0"
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
+version_added: 0.1.0
 description:
   - Reads what the node is and has, meets it with the whole desired state, and fails with every problem at once.
   - Changes nothing, with and without check mode.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
+  - nfv.fastpath.desired
 options:
-  kernel_args:
-    description:
-      - The desired boot arguments, as for M(nfv.fastpath.kernel_args).
-    type: raw
-  hugepages:
-    description:
-      - The desired pools, as for M(nfv.fastpath.hugepages).
-    type: raw
-  sriov:
-    description:
-      - The desired PFs and VFs, as for M(nfv.fastpath.sriov).
-    type: raw
-  dpdk:
-    description:
-      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not looked at without it.
-    type: raw
-  ovs:
-    description:
-      - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not looked at without it.
-    type: raw
-  ovs_provider:
-    description:
-      - Where Open vSwitch comes from.
-    type: str
-    choices: [packages, source]
-    default: packages
   variables:
     description:
       - Names of the variables that are set for the node and begin with C(fastpath_).
@@ -60,23 +36,6 @@ options:
       - Consent to changes that running users would notice. Without it such a change is a problem.
     type: bool
     default: false
-  noiommu_ok:
-    description:
-      - Consent to V(vfio-pci) without an IOMMU, which lets programs write to all memory.
-    type: bool
-    default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; does the same there.
-    support: full
-  diff_mode:
-    description: Shows what would change.
-    support: none
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
-requirements:
-  - python >= 3.9
 seealso:
   - module: nfv.fastpath.pci_info
 """
@@ -119,22 +78,18 @@ needs_reboot_first:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import DESIRED_OPTIONS, run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 
 
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
-    flag = {"type": "bool", "default": False}
-    specs = {name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")}
     module = AnsibleModule(
         argument_spec={
-            **specs,
-            "ovs_provider": {"type": "str", "choices": ["packages", "source"], "default": "packages"},
+            **DESIRED_OPTIONS,
             "variables": names,
             "known_variables": names,
-            "disruption_ok": flag,
-            "noiommu_ok": flag,
+            "disruption_ok": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

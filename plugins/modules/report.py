@@ -9,15 +9,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: report
 short_description: Write down what the roles found or did, for people and for machines
-version_added: "0.1.0"
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
+version_added: 0.1.0
 description:
   - Collects what the roles of this collection registered on every node of the inventory
     and writes it to files on the controller.
   - Runs on the controller only; no node is asked.
   - Files are written in check mode as well, since they are the result of a plan and no state of a node.
   - This module has a corresponding action plugin.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   kind:
     description:
@@ -42,14 +43,12 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Can run in check mode; does the same there.
-    support: full
+    description: Can run in check mode; writes the same files there.
   diff_mode:
-    description: Shows what would change.
+    description: The files are written without a look at what was in them before.
     support: none
   idempotent:
-    description: Running it again changes nothing.
-    support: full
+    description: Every run writes the files anew, which never counts as a change.
 seealso:
   - module: nfv.fastpath.verify
 """

@@ -9,13 +9,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollout
 short_description: Decide whether a node has to reboot, and confirm what a reboot was for
-version_added: "0.1.0"
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
+version_added: 0.1.0
 description:
   - Collects the reasons to reboot, those on the node's disk and those that modules returned in this run.
   - Reasons stay on disk until a reboot, so none is lost when a run is cut off.
   - Does not reboot by itself.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   results:
     description:
@@ -38,15 +39,9 @@ options:
 attributes:
   check_mode:
     description: Can run in check mode; decides the same there.
-    support: full
   diff_mode:
-    description: Shows what would change.
+    description: Deciding changes nothing. Reasons that a reboot has settled are removed without being shown.
     support: none
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
-requirements:
-  - python >= 3.9
 """
 
 EXAMPLES = r"""

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: sriov
 short_description: Bring about SR-IOV VFs, their drivers and attributes
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Takes all PFs and VFs of a node in one structure and does the least that brings them about.
   - VFs are made while C(sriov_drivers_autoprobe) is off, so that no driver is bound only to be unbound again;
@@ -21,6 +19,10 @@ description:
     and says who uses them.
   - Nothing is changed unless everything that is asked for can be done as far as can be known before; all reasons
     against it are told at once.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -46,35 +48,16 @@ options:
         memory of the node.
     type: bool
     default: false
-  state:
-    description:
-      - V(present) brings O(spec) about.
-      - V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to remove VFs that nobody uses where their number changes, since the kernel can only remove all of them
         and make others, to load a driver anew that takes C(max_vfs) only then, and to change attributes of VFs in use.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - iproute2
   - kmod
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns the PFs before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,45 +9,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: verify
 short_description: Look at a node and compare it with the desired state
-version_added: "0.1.0"
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
+version_added: 0.1.0
 description:
   - Checks effects and not what was written, for all concerns in one call.
   - Changes nothing, with and without check mode.
   - What cannot be looked at is a failed check; the module itself fails only with O(fail=true).
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
+  - nfv.fastpath.desired
 options:
-  kernel_args:
-    description:
-      - The desired boot arguments, as for M(nfv.fastpath.kernel_args). They are not checked without it.
-    type: raw
-  hugepages:
-    description:
-      - The desired pools, as for M(nfv.fastpath.hugepages). They are not checked without it.
-    type: raw
-  sriov:
-    description:
-      - The desired PFs and VFs, as for M(nfv.fastpath.sriov). They are not checked without it.
-    type: raw
-  noiommu_ok:
-    description:
-      - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
-    type: bool
-    default: false
-  dpdk:
-    description:
-      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not checked without it.
-    type: raw
-  ovs:
-    description:
-      - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not checked without it.
-    type: raw
-  ovs_provider:
-    description:
-      - Where Open vSwitch comes from.
-    type: str
-    choices: [packages, source]
-    default: packages
   boot_engine:
     description:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
@@ -58,18 +29,6 @@ options:
       - Whether a failed check makes the module fail.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in check mode; does the same there.
-    support: full
-  diff_mode:
-    description: Shows what would change.
-    support: none
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
-requirements:
-  - python >= 3.9
 seealso:
   - module: nfv.fastpath.report
 """
@@ -127,21 +86,16 @@ node_facts:
   type: dict
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import CONCERNS
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import DESIRED_OPTIONS, run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._verification import verification
 
 
 def main() -> None:
-    names = ("kernel_args", "hugepages", "sriov", "dpdk", "ovs", "boot_engine")
-    specs: dict[str, Any] = {name: {"type": "raw"} for name in names}
-    specs["ovs_provider"] = {"type": "str", "choices": ["packages", "source"], "default": "packages"}
-    flag = {"type": "bool", "default": False}
-    module = AnsibleModule(argument_spec={**specs, "noiommu_ok": flag, "fail": flag}, supports_check_mode=True)
+    more = {"boot_engine": {"type": "raw"}, "fail": {"type": "bool", "default": False}}
+    module = AnsibleModule(argument_spec={**DESIRED_OPTIONS, **more}, supports_check_mode=True)
     run_guarded(module, lambda: verification(Host(), module.params, CONCERNS))
 
 

@@ -59,6 +59,7 @@ def test_documentation_is_complete(module):
     assert documented["module"] == module.__name__.rpartition(".")[2]
     assert documented["short_description"] and documented["description"]
     assert documented["version_added"] and documented["author"]
+    assert "python >= 3.9" in documented["requirements"]
     assert {"check_mode", "diff_mode", "idempotent"} <= set(documented["attributes"])
     assert all({"description", "support"} <= set(attribute) for attribute in documented["attributes"].values())
     assert all(option["description"] for option in documented.get("options", {}).values())

@@ -1,0 +1,43 @@
+# Copyright: nfv.fastpath contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # DESIRED_OPTIONS of plugins/module_utils/_module.py.
+    DOCUMENTATION = r"""
+options:
+  kernel_args:
+    description:
+      - The desired boot arguments, as for M(nfv.fastpath.kernel_args). They are not looked at without it.
+    type: raw
+  hugepages:
+    description:
+      - The desired pools, as for M(nfv.fastpath.hugepages). They are not looked at without it.
+    type: raw
+  sriov:
+    description:
+      - The desired PFs and VFs, as for M(nfv.fastpath.sriov). They are not looked at without it.
+    type: raw
+  noiommu_ok:
+    description:
+      - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
+    type: bool
+    default: false
+  dpdk:
+    description:
+      - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not looked at without it.
+    type: raw
+  ovs:
+    description:
+      - The desired Open vSwitch, as for M(nfv.fastpath.ovs_dpdk). It is not looked at without it.
+    type: raw
+  ovs_provider:
+    description:
+      - Where Open vSwitch comes from.
+    type: str
+    choices: [packages, source]
+    default: packages
+"""
