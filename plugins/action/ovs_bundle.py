@@ -4,22 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.action import ActionBase
-from ansible_collections.nfv.fastpath.plugins.plugin_utils._ship import run_with_archive
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._ship import ShippingAction
 
 
-class ActionModule(ActionBase):
-    """The module of the same name, with the archive copied to the node where that is needed."""
-
-    TRANSFERS_FILES = True
-    _supports_check_mode = True
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        try:
-            result.update(run_with_archive(self, "nfv.fastpath.ovs_bundle", dict(self._task.args), task_vars))
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
-        return result
+class ActionModule(ShippingAction):
+    """The module of the same name."""
