@@ -27,13 +27,10 @@ from ansible_collections.nfv.fastpath.tests.unit.fake_pci import (
     default_attributes,
     vfinfo,
 )
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut
 
 DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
-
-
-class Cut(BaseException):
-    """The run was killed here."""
 
 
 class FakeNode(Host):
@@ -155,7 +152,7 @@ class FakeNode(Host):
 
     def _change(self) -> None:
         if self.cut_after is not None and self.changes >= self.cut_after:
-            raise Cut
+            raise PowerCut
         self.changes += 1
 
     # Commands

@@ -16,10 +16,18 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._grub import parse_gr
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import KernelArgsConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut
 
 MAIN = "etc/default/grub"
 OWN = "etc/default/grub.d/zz-fastpath.cfg"
 CFG = "boot/grub/grub.cfg"
+OVERRIDE = "etc/default/grub.d/zzz-cloud.cfg"
+
+# What tests ask for, and what of it the kernel's command line then has.
+STOCK = "root=UUID=1234 ro quiet"
+PASSTHROUGH = {"iommu": "passthrough"}
+PAGES = [{"size": "1G", "count": 2, "numa_node": 0, "default": True}, {"size": "2M", "count": 8, "at": "boot"}]
+PAGES_LINE = "default_hugepagesz=1G hugepagesz=1G hugepages=0:2 hugepagesz=2M hugepages=8"
 
 ASK_SHELL = """
 set -e
@@ -57,10 +65,6 @@ menuentry 'memory test' {{
 
 INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\n"
 AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\n"
-
-
-class PowerCut(BaseException):
-    """The node went off in the middle of a run."""
 
 
 class GrubNode:
@@ -127,8 +131,16 @@ class GrubNode:
             if path.is_file()
         }
 
+    def boot_files(self) -> dict[str, str]:
+        """Those of the user and of the boot loader."""
+        return {path: text for path, text in self.files().items() if not path.startswith("var/")}
+
     def boot_lines(self) -> list[str]:
         return [as_line(entry) for entry in parse_grub_cfg(self.get(CFG))]
 
     def live(self) -> str:
         return self.get("proc/cmdline").strip()
+
+
+def actions(plan: Plan) -> list[str]:
+    return [operation.action for operation in plan.operations]

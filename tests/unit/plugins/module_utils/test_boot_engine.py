@@ -20,6 +20,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._boot_engine_units im
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import power_cut
 
 ENGINE = "usr/libexec/fastpath/fastpath-node"
 FOLDER = "etc/systemd/system"
@@ -180,32 +181,12 @@ def test_a_failing_systemd_leaves_what_the_next_run_finishes(node):
     assert node.snapshot() == before
 
 
-class Cut(BaseException):
-    """The power goes."""
-
-
 @pytest.mark.parametrize("step", range(18))
-def test_power_cut_between_any_two_writes(node, monkeypatch, step):
+def test_power_cut_between_any_two_writes(node, step):
     before = node.snapshot()
-    left = [step]
-
-    def cut(method):
-        def counted(*args, **kwargs):
-            if left[0] == 0:
-                raise Cut
-            left[0] -= 1
-            return method(*args, **kwargs)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for name in ("write_file", "remove", "must_run"):
-            patched.setattr(node, name, cut(getattr(node, name)))
-        try:
-            apply(node)
-            teardown(node)
-        except Cut:
-            pass
+    with power_cut(node, step, "write_file", "remove", "must_run"):
+        apply(node)
+        teardown(node)
     apply(node)
     assert all(check.ok for check in verify(BootEngineConcern(node), SPEC))
     teardown(node)

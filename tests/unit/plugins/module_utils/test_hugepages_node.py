@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
@@ -14,28 +12,20 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages import boo
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import reasons
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import HugepagesNode
-
-SMALL = {"size": "2M", "count": 512, "numa_node": 0}
-GIGANTIC = {"size": "1G", "count": 1, "numa_node": 1}
-MOUNTED = {**SMALL, "mount": "/mnt/pages/huge-2m"}
-UNIT = "etc/systemd/system/mnt-pages-huge\\x2d2m.mount"
+from ansible_collections.nfv.fastpath.tests.unit.hugepages_words import (
+    GIGANTIC,
+    MOUNTED,
+    SMALL,
+    apply,
+    record,
+    teardown,
+)
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import power_cut
 
 
 @pytest.fixture
 def node(tmp_path):
     return HugepagesNode(tmp_path)
-
-
-def apply(node, *pools, **options):
-    return converge(HugepagesConcern(node), Request(spec=list(pools), **options))
-
-
-def teardown(node, **options):
-    return converge(HugepagesConcern(node), Request(present=False, **options))
-
-
-def record(node):
-    return json.loads((node.tree / "var/lib/fastpath/hugepages.json").read_text())
 
 
 def test_run_time_pages_go_where_they_were_asked_for(node):
@@ -329,33 +319,13 @@ def test_without_numa(tmp_path):
         apply(node, SMALL)
 
 
-class Cut(BaseException):
-    """The power goes."""
-
-
 @pytest.mark.parametrize("step", range(12))
-def test_power_cut_between_any_two_writes(node, monkeypatch, step):
+def test_power_cut_between_any_two_writes(node, step):
     node.have(2048, 0, 7)
     before = node.snapshot()
-    left = [step]
-
-    def cut(method):
-        def counted(*args, **kwargs):
-            if left[0] == 0:
-                raise Cut
-            left[0] -= 1
-            return method(*args, **kwargs)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for name in ("write_attribute", "write_file", "remove", "must_run"):
-            patched.setattr(node, name, cut(getattr(node, name)))
-        try:
-            apply(node, MOUNTED, {**GIGANTIC, "at": "runtime"})
-            teardown(node)
-        except Cut:
-            pass
+    with power_cut(node, step, "write_attribute", "write_file", "remove", "must_run"):
+        apply(node, MOUNTED, {**GIGANTIC, "at": "runtime"})
+        teardown(node)
     apply(node, MOUNTED, {**GIGANTIC, "at": "runtime"})
     assert (node.pages(2048), node.pages(1048576)) == ({0: 512, 1: 0}, {0: 0, 1: 1})
     assert not apply(node, MOUNTED, {**GIGANTIC, "at": "runtime"}).changed

@@ -5,35 +5,24 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_node import HugepagesConcern
 from ansible_collections.nfv.fastpath.tests.unit.hugepages_node import HugepagesNode
-
-SMALL = {"size": "2M", "count": 512, "numa_node": 0}
-GIGANTIC = {"size": "1G", "count": 1, "numa_node": 1}
-MOUNTED = {**SMALL, "mount": "/mnt/pages/huge-2m"}
-UNIT = "etc/systemd/system/mnt-pages-huge\\x2d2m.mount"
+from ansible_collections.nfv.fastpath.tests.unit.hugepages_words import (
+    MOUNTED,
+    SMALL,
+    UNIT,
+    apply,
+    record,
+    teardown,
+)
 
 
 @pytest.fixture
 def node(tmp_path):
     return HugepagesNode(tmp_path)
-
-
-def apply(node, *pools, **options):
-    return converge(HugepagesConcern(node), Request(spec=list(pools), **options))
-
-
-def teardown(node, **options):
-    return converge(HugepagesConcern(node), Request(present=False, **options))
-
-
-def record(node):
-    return json.loads((node.tree / "var/lib/fastpath/hugepages.json").read_text())
 
 
 def test_mount_unit(node):

@@ -19,14 +19,13 @@ from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.grub_node 
     AMD,
     MAIN,
     OWN,
+    PAGES,
+    PAGES_LINE,
+    PASSTHROUGH,
+    STOCK,
     GrubNode,
+    actions,
 )
-
-STOCK = "root=UUID=1234 ro quiet"
-PASSTHROUGH = {"iommu": "passthrough"}
-PAGES = [{"size": "1G", "count": 2, "numa_node": 0, "default": True}, {"size": "2M", "count": 8, "at": "boot"}]
-PAGES_LINE = "default_hugepagesz=1G hugepagesz=1G hugepages=0:2 hugepagesz=2M hugepages=8"
-OVERRIDE = "etc/default/grub.d/zzz-cloud.cfg"
 
 
 @pytest.fixture
@@ -36,14 +35,6 @@ def node(tmp_path):
 
 def record(node: GrubNode) -> dict[str, Any]:
     return json.loads((node.root / "var/lib/fastpath/kernel_args.json").read_text())
-
-
-def actions(plan) -> list[str]:
-    return [operation.action for operation in plan.operations]
-
-
-def boot_files(node: GrubNode) -> dict[str, str]:
-    return {path: text for path, text in node.files().items() if not path.startswith("var/")}
 
 
 # One request, start to end
@@ -76,10 +67,10 @@ def test_what_the_boot_loader_reads_is_in_its_place_before_a_reboot_is_asked_for
 
 
 def test_nothing_asked_for_changes_nothing_of_the_boot_loader(node):
-    before = boot_files(node)
+    before = node.boot_files()
     plan = node.apply({}, [])
     assert actions(plan) == ["save_desired"]
-    assert {path: text for path, text in boot_files(node).items() if path in before} == before
+    assert {path: text for path, text in node.boot_files().items() if path in before} == before
     assert node.commands == []
     assert not node.apply({}, []).changed
 
@@ -93,13 +84,13 @@ def test_a_second_run_writes_nothing(node):
 
 
 def test_teardown_gives_back_what_was_there(node):
-    before = boot_files(node)
+    before = node.boot_files()
     node.apply({**PASSTHROUGH, "remove": ["quiet"]}, PAGES)
     node.reboot()
     plan = node.teardown()
     assert actions(plan) == ["set_boot_arguments", "forget"]
     assert plan.reboot_reason.startswith("the running kernel is without quiet and still with intel_iommu=on")
-    assert boot_files(node) == before
+    assert node.boot_files() == before
     again = node.teardown()
     assert (again.changed, again.reboot_reason) == (False, plan.reboot_reason)
     node.reboot()

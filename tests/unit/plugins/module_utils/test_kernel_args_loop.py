@@ -22,31 +22,22 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._rpm_ostree import RpmOstreeLoader
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.grub_node import (
     CFG,
+    OVERRIDE,
     OWN,
+    PAGES,
+    PAGES_LINE,
+    PASSTHROUGH,
     GrubNode,
-    PowerCut,
+    actions,
 )
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut, power_cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-STOCK = "root=UUID=1234 ro quiet"
-PASSTHROUGH = {"iommu": "passthrough"}
-PAGES = [{"size": "1G", "count": 2, "numa_node": 0, "default": True}, {"size": "2M", "count": 8, "at": "boot"}]
-PAGES_LINE = "default_hugepagesz=1G hugepagesz=1G hugepages=0:2 hugepagesz=2M hugepages=8"
-OVERRIDE = "etc/default/grub.d/zzz-cloud.cfg"
 
 
 @pytest.fixture
 def node(tmp_path):
     return GrubNode(tmp_path)
-
-
-def actions(plan) -> list[str]:
-    return [operation.action for operation in plan.operations]
-
-
-def boot_files(node: GrubNode) -> dict[str, str]:
-    return {path: text for path, text in node.files().items() if not path.startswith("var/")}
 
 
 # Overrides and the loop breaker
@@ -191,7 +182,7 @@ def test_a_power_cut_before_update_grub_is_healed(node):
 
 
 def test_a_power_cut_in_teardown_is_healed(node):
-    before = boot_files(node)
+    before = node.boot_files()
     node.apply({**PASSTHROUGH, "remove": ["quiet"]})
     node.reboot()
     node.cut_before = "update-grub"
@@ -201,54 +192,21 @@ def test_a_power_cut_in_teardown_is_healed(node):
     node.cut_before = ""
     node.reboot()
     node.teardown()
-    assert boot_files(node) == before
+    assert node.boot_files() == before
 
 
-class CutHost(Host):
-    """Loses power before its n-th write."""
-
-    def __init__(self, node: GrubNode, writes: int) -> None:
-        super().__init__(str(node.root), node.run)
-        self.left = writes
-
-    def _count(self) -> None:
-        if self.left == 0:
-            raise PowerCut
-        self.left -= 1
-
-    def write_file(self, path, text, mode=0o644):
-        self._count()
-        super().write_file(path, text, mode)
-
-    def remove(self, path):
-        self._count()
-        super().remove(path)
-
-    def run(self, argv, timeout=60, stdin=""):
-        self._count()
-        return super().run(argv, timeout, stdin)
-
-
-def cut(node: GrubNode, writes: int, work) -> bool:
-    whole = node.host
-    node.host = CutHost(node, writes)
-    try:
-        work()
-    except PowerCut:
-        return True
-    finally:
-        node.host = whole
-    return False
+WRITES = ("write_file", "remove", "run")
 
 
 @pytest.mark.parametrize("reboots", [True, False])
 @pytest.mark.parametrize("writes", range(9))
 def test_cut_off_between_any_two_writes_the_next_run_goes_on(tmp_path, writes, reboots):
     node = GrubNode(tmp_path, linux="nosmt")
-    before = boot_files(node)
+    before = node.boot_files()
     node.apply({"extra": {"a": "1"}, "remove": ["nosmt"]})
     node.reboot()
-    cut(node, writes, lambda: node.apply({"extra": {"b": "1"}, "remove": ["quiet"]}))
+    with power_cut(node.host, writes, *WRITES):
+        node.apply({"extra": {"b": "1"}, "remove": ["quiet"]})
     if reboots:
         node.reboot()
     node.apply({"extra": {"b": "1"}, "remove": ["quiet"]})
@@ -257,11 +215,12 @@ def test_cut_off_between_any_two_writes_the_next_run_goes_on(tmp_path, writes, r
     node.reboot()
     settled = node.apply({"extra": {"b": "1"}, "remove": ["quiet"]})
     assert (settled.changed, settled.reboot_reason) == (False, "")
-    cut(node, writes, node.teardown)
+    with power_cut(node.host, writes, *WRITES):
+        node.teardown()
     if reboots:
         node.reboot()
     node.teardown()
-    assert boot_files(node) == before
+    assert node.boot_files() == before
     assert "var/lib/fastpath/kernel_args.json" not in node.files()
 
 
@@ -270,7 +229,8 @@ def test_cut_off_and_turned_back_the_former_request_holds(tmp_path, writes):
     node = GrubNode(tmp_path)
     node.apply({"extra": {"a": "1"}}, PAGES)
     node.reboot()
-    cut(node, writes, lambda: node.apply({"extra": {"b": "1"}}, PAGES[:1]))
+    with power_cut(node.host, writes, *WRITES):
+        node.apply({"extra": {"b": "1"}}, PAGES[:1])
     node.apply({"extra": {"a": "1"}}, PAGES)
     assert node.boot_lines()[0] == f"root=UUID=1234 ro a=1 {PAGES_LINE} quiet"
     assert not node.apply({"extra": {"a": "1"}}, PAGES).changed
@@ -382,7 +342,7 @@ steps = st.lists(st.tuples(specs, pools, st.booleans()), min_size=1, max_size=4)
 def test_any_story_ends_where_it_began(story, linux):
     with tempfile.TemporaryDirectory() as folder:
         node = GrubNode(Path(folder), linux=linux, default="quiet splash")
-        before = boot_files(node)
+        before = node.boot_files()
         for spec, hugepages, reboots in story:
             expected = node.apply(spec, hugepages, dry_run=True)
             assert node.apply(spec, hugepages) == expected
@@ -392,6 +352,6 @@ def test_any_story_ends_where_it_began(story, linux):
                 settled = node.apply(spec, hugepages)
                 assert (settled.changed, settled.reboot_reason) == (False, "")
         node.teardown()
-        assert boot_files(node) == before
+        assert node.boot_files() == before
         node.reboot()
         assert node.teardown().reboot_reason == ""

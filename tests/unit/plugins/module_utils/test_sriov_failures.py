@@ -19,7 +19,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils import _host, _sriov_
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
-from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES, Cut, FakeNode
+from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES, FakeNode
+from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut
 from ansible_collections.nfv.fastpath.tests.unit.sriov_words import (
     PF,
     SECOND,
@@ -305,7 +306,7 @@ def test_a_run_that_is_cut_anywhere_is_finished_by_the_next(spec, foreign, cut, 
     node.changes, node.cut_after = 0, cut
     try:
         apply(node, spec, disruption_ok=True)
-    except Cut:
+    except PowerCut:
         if reboots and not foreign:
             node.reboot()
     node.cut_after = None
@@ -326,7 +327,7 @@ def test_a_teardown_that_is_cut_anywhere_is_finished_by_the_next(spec, foreign, 
     node.changes, node.cut_after = 0, cut
     try:
         tear_down(node)
-    except Cut:
+    except PowerCut:
         node.cut_after = None
         tear_down(node)
     assert node.snapshot() == before
