@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._artefact_list import ARTEFACTS
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused, unknown_keys
 
 VARIABLE = "fastpath_artefacts"
 KEYS = ("version", "file", "sha256", "url")
@@ -94,11 +94,7 @@ def _source(entry: Mapping[str, Any]) -> Source:
 def _problems(where: str, wish: Any) -> list[Problem]:
     if not isinstance(wish, dict):
         return [Problem(where, wish, f"must be a mapping with keys among {', '.join(KEYS)}.")]
-    found = [
-        Problem(f"{where}.{key}", value, f"is not a known key; known are {', '.join(KEYS)}.")
-        for key, value in wish.items()
-        if key not in KEYS
-    ]
+    found = unknown_keys(wish, KEYS, where)
     rules = {
         "version": (_VERSION, 'must be a version as text, e.g. "24.11.8" (in quotes).'),
         "file": (_FILE, "must be the name of an archive without a folder, e.g. dpdk-24.11.8.tar.xz."),

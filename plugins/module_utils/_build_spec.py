@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_baseline import DPDK_LEAST, NAMES
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused, unknown_keys
 
 VARIABLE = "fastpath_dpdk_build"
 AUTO = "auto"
@@ -86,11 +86,7 @@ def parse_build(spec: Any, variable: str = VARIABLE) -> BuildSpec:
         spec = {}
     if not isinstance(spec, dict):
         raise Refused([Problem(variable, spec, f"must be a mapping with keys among {', '.join(KEYS)}.")])
-    problems = [
-        Problem(f"{variable}.{key}", spec[key], f"is not a known key; known are {', '.join(KEYS)}.")
-        for key in spec
-        if key not in KEYS
-    ]
+    problems = unknown_keys(spec, KEYS, variable)
     check = _Checker(spec, variable, problems)
     built = BuildSpec(
         baseline=check.text("baseline", AUTO, _allowed(NAMES[NAMES.index(DPDK_LEAST) :]), _baseline_message()),

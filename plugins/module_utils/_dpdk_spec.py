@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._build_manifest import Manifest, parse_manifest
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused, unknown_keys
 
 VARIABLE = "fastpath_dpdk"
 PACKAGES = "packages"
@@ -46,11 +46,7 @@ def parse_dpdk(spec: Any) -> DpdkSpec:
     wish = {} if wish is None else wish
     if not isinstance(wish, dict):
         raise Refused([Problem(VARIABLE, wish, f"must be a mapping with keys among {', '.join(KEYS)}.")])
-    problems = [
-        Problem(f"{VARIABLE}.{key}", wish[key], f"is not a known key; known are {', '.join(KEYS)}.")
-        for key in wish
-        if key not in KEYS
-    ]
+    problems = unknown_keys(wish, KEYS, VARIABLE)
     provider = wish.get("provider", PACKAGES)
     if provider not in PROVIDERS:
         problems.append(Problem(f"{VARIABLE}.provider", provider, f"must be one of {', '.join(PROVIDERS)}."))

@@ -8,7 +8,7 @@ Every error is one message that names what was asked for, where, and what would 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,28 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.variable} = {self.value!r}: {self.message}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean x?`` or nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def unknown_keys(given: Mapping[Any, Any], known: Iterable[str], variable: str, more: str = "") -> list[Problem]:
+    """Keys of a mapping that nobody would read. ``more``: what else may help the user."""
+    names = list(known)
+    return [
+        Problem(
+            f"{variable}.{key}",
+            value,
+            f"is no known key.{nearest(str(key), names)} Known are {', '.join(names)}.{more}",
+        )
+        for key, value in given.items()
+        if key not in names
+    ]
 
 
 class Refused(FastpathError):

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, unknown_keys
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_pages import size_name
 
 SMALLEST_KB = 64
@@ -81,7 +81,7 @@ def _parse_pool(item: Any, where: str, problems: list[Problem]) -> Pool | None:
         problems.append(Problem(where, item, "must be a mapping with the keys size and count."))
         return None
     found = len(problems)
-    _unknown_keys(item, POOL_KEYS, where, problems)
+    problems += unknown_keys(item, POOL_KEYS, where)
     size_kb = parse_size(item.get("size"))
     if size_kb is None:
         problems.append(
@@ -115,7 +115,7 @@ def _parse_mount(value: Any, where: str, problems: list[Problem]) -> Mount | Non
     if not isinstance(value, dict):
         problems.append(Problem(where, value, "must be a path, or a mapping with the keys path and options."))
         return None
-    _unknown_keys(value, MOUNT_KEYS, where, problems)
+    problems += unknown_keys(value, MOUNT_KEYS, where)
     path = value.get("path")
     if not isinstance(path, str) or not _PATH.match(path) or posixpath.normpath(path) != path:
         problems.append(
@@ -131,12 +131,6 @@ def _parse_mount(value: Any, where: str, problems: list[Problem]) -> Mount | Non
         problems.append(Problem(f"{where}.options", options, "must not name pagesize: it follows from the pool."))
         return None
     return Mount(path, options)
-
-
-def _unknown_keys(item: dict[Any, Any], known: tuple[str, ...], where: str, problems: list[Problem]) -> None:
-    for key in item:
-        if key not in known:
-            problems.append(Problem(f"{where}.{key}", item[key], f"is not a known key; known are {', '.join(known)}."))
 
 
 def _whole_number(value: Any) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_arguments import HUGEPAGE_NAMES, Argument, as_argument
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, unknown_keys
 
 KEYS = ("iommu", "isolated_cpus", "extra", "remove")
 IOMMU_MODES = ("on", "passthrough", "off")
@@ -45,13 +45,7 @@ def parse_kernel_args(spec: Any, variable: str = "fastpath_kernel_args") -> tupl
         return KernelArgsSpec(), problems
     if not isinstance(spec, dict):
         return KernelArgsSpec(), [Problem(variable, spec, "must be a mapping, e.g. {iommu: passthrough}.")]
-    for key in spec:
-        if key not in KEYS:
-            problems.append(
-                Problem(
-                    f"{variable}.{key}", spec[key], f"unknown key; known are {', '.join(KEYS)}. Free ones go to extra."
-                )
-            )
+    problems += unknown_keys(spec, KEYS, variable, " Others go to extra.")
     parsed = KernelArgsSpec(
         iommu=_parse_iommu(spec.get("iommu"), f"{variable}.iommu", problems),
         isolated_cpus=_parse_cpus(spec.get("isolated_cpus"), f"{variable}.isolated_cpus", problems),

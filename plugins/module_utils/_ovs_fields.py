@@ -9,7 +9,7 @@ Every reader returns what the database takes, or raises ``Wrong`` with one sente
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
@@ -19,12 +19,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import 
     boolean,
     integer,
     mac,
-    nearest,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import indexes as numbers
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import SELECTOR_FIELDS, PfSelector
 
-__all__ = ["Reader", "Wrong", "address", "boolean", "integer", "nearest"]
+__all__ = ["Reader", "Wrong", "address", "boolean", "integer"]
 
 Reader = Callable[[Any], Any]
 
@@ -199,14 +198,6 @@ def entries(given: Any, variable: str, what: str, problems: list[Problem]) -> It
         return
     for number, entry in enumerate(given):
         yield f"{variable}[{number}]", entry
-
-
-def check_keys(entry: Mapping[Any, Any], known: Iterable[str], variable: str, problems: list[Problem]) -> None:
-    names = list(known)
-    for key in entry:
-        if key not in names:
-            shape = f"is no known key.{nearest(str(key), names)} Known: {', '.join(names)}"
-            problems.append(Problem(f"{variable}.{key}", entry[key], shape))
 
 
 def values(

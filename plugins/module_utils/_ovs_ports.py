@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_fields as read
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, nearest, unknown_keys
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import PfSelector
 
 DPDK, CLIENT, SERVER, BOND, PATCH, SYSTEM = "dpdk", "dpdkvhostuserclient", "dpdkvhostuser", "bond", "patch", "system"
@@ -109,14 +109,14 @@ def parse_port(entry: Any, variable: str, problems: list[Problem]) -> PortSpec |
     name = read.value(read.name, entry.get("name"), f"{variable}.name", problems) or ""
     if entry.get("type") == BOND:
         return _bond(entry, name, variable, problems)
-    read.check_keys(entry, ("name", "type", *PORT_KEYS, *INTERFACE_KEYS), variable, problems)
+    problems += unknown_keys(entry, ("name", "type", *PORT_KEYS, *INTERFACE_KEYS), variable)
     columns = read.values(entry, PORT_KEYS, variable, problems)
     interface = _interface(entry, name, variable, problems)
     return PortSpec(name, columns, (interface,), variable)
 
 
 def _bond(entry: Mapping[str, Any], name: str, variable: str, problems: list[Problem]) -> PortSpec:
-    read.check_keys(entry, ("name", "type", "members", *PORT_KEYS, *BOND_KEYS), variable, problems)
+    problems += unknown_keys(entry, ("name", "type", "members", *PORT_KEYS, *BOND_KEYS), variable)
     columns = read.values(entry, {**PORT_KEYS, **BOND_KEYS}, variable, problems)
     other_config = columns.pop("port_other_config", None)
     if other_config:
@@ -126,7 +126,7 @@ def _bond(entry: Mapping[str, Any], name: str, variable: str, problems: list[Pro
         if not isinstance(member, Mapping):
             problems.append(Problem(where, member, "must be a mapping with the keys name and type"))
             continue
-        read.check_keys(member, ("name", "type", *INTERFACE_KEYS), where, problems)
+        problems += unknown_keys(member, ("name", "type", *INTERFACE_KEYS), where)
         member_name = read.value(read.name, member.get("name"), f"{where}.name", problems) or ""
         if member.get("type") in (BOND, PATCH, "internal"):
             problems.append(Problem(f"{where}.type", member["type"], "cannot be a member of a bond"))
@@ -140,7 +140,7 @@ def _bond(entry: Mapping[str, Any], name: str, variable: str, problems: list[Pro
 def _interface(entry: Mapping[str, Any], name: str, variable: str, problems: list[Problem]) -> InterfaceSpec:
     kind = entry.get("type", SYSTEM)
     if kind not in TYPES:
-        hint = read.nearest(str(kind), TYPES)
+        hint = nearest(str(kind), TYPES)
         problems.append(Problem(f"{variable}.type", kind, f"must be one of {', '.join(TYPES)}.{hint}"))
     values = read.values(entry, INTERFACE_KEYS, variable, problems)
     for key, kinds in ONLY_FOR.items():

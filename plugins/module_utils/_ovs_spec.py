@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ovs_fields as read
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, nearest, unknown_keys
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_keys import KEYS
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import InterfaceSpec, PortSpec, parse_port
 
@@ -69,7 +69,7 @@ def parse_ovs(spec: Any, variable: str = VARIABLE) -> tuple[OvsSpec, list[Proble
         return OvsSpec(), problems
     if not isinstance(spec, Mapping):
         return OvsSpec(), [Problem(variable, spec, f"must be a mapping with the keys {', '.join(TOP_KEYS)}")]
-    read.check_keys(spec, TOP_KEYS, variable, problems)
+    problems += unknown_keys(spec, TOP_KEYS, variable)
     other_config = _other_config(spec.get("other_config"), f"{variable}.other_config", problems)
     raw = read.value(read.text_map, spec.get("raw_other_config"), f"{variable}.raw_other_config", problems) or {}
     for key in raw:
@@ -93,7 +93,7 @@ def _other_config(given: Any, variable: str, problems: list[Problem]) -> dict[st
     for name, value in given.items():
         key = KEYS.get(name)
         if key is None:
-            hint = read.nearest(str(name).replace("_", "-"), KEYS)
+            hint = nearest(str(name).replace("_", "-"), KEYS)
             shape = f"is no known key.{hint} A key that is not in the table is given in raw_other_config"
             problems.append(Problem(f"{variable}.{name}", value, shape))
         elif read.is_empty(value):
@@ -115,7 +115,7 @@ def _bridge(entry: Any, variable: str, problems: list[Problem]) -> BridgeSpec | 
     if not isinstance(entry, Mapping):
         problems.append(Problem(variable, entry, "must be a mapping with the keys name and ports"))
         return None
-    read.check_keys(entry, ("name", "ports", *BRIDGE_KEYS), variable, problems)
+    problems += unknown_keys(entry, ("name", "ports", *BRIDGE_KEYS), variable)
     name = read.value(read.name, entry.get("name"), f"{variable}.name", problems)
     values = read.values(entry, BRIDGE_KEYS, variable, problems)
     columns: dict[str, Any] = {"datapath_type": "netdev"}

@@ -11,7 +11,6 @@ anybody sees the text, so what must be text is refused when it is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
@@ -29,14 +28,6 @@ MAX_INDEX = 65535
 
 class Wrong(ValueError):
     """A value that cannot be taken; the text says what would be right."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean x?`` or nothing."""
-    import difflib
-
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]}?" if close else ""
 
 
 def integer(value: Any, low: int, high: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_fields as read
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, unknown_keys
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import (
     NOTHING,
     SELECTOR_FIELDS,
@@ -113,7 +113,7 @@ def _pf(entry: Any, variable: str, problems: list[Problem]) -> PfSpec | None:
     if not isinstance(entry, dict):
         problems.append(Problem(variable, entry, "must be a mapping with the keys pf, num_vfs and vfs"))
         return None
-    _check_keys(entry, {"pf", "vfs", *PF_FIELDS}, variable, problems)
+    problems += unknown_keys(entry, ("pf", *PF_FIELDS, "vfs"), variable)
     selector = _selector(entry.get("pf"), f"{variable}.pf", problems)
     if "num_vfs" not in entry:
         problems.append(Problem(f"{variable}.num_vfs", None, "is missing: say how many VFs the PF shall have"))
@@ -131,7 +131,7 @@ def _selector(value: Any, variable: str, problems: list[Problem]) -> PfSelector:
         )
         problems.append(Problem(variable, value, shape))
         return PfSelector()
-    _check_keys(value, SELECTOR_FIELDS, variable, problems)
+    problems += unknown_keys(value, SELECTOR_FIELDS, variable)
     return PfSelector(**_values(value, SELECTOR_FIELDS, variable, problems))
 
 
@@ -158,7 +158,7 @@ def _group(entry: Any, variable: str, problems: list[Problem]) -> VfGroup | None
     if not isinstance(entry, dict):
         problems.append(Problem(variable, entry, "must be a mapping with the key indexes"))
         return None
-    _check_keys(entry, {"macs", *GROUP_FIELDS, *ATTRIBUTE_FIELDS}, variable, problems)
+    problems += unknown_keys(entry, (*GROUP_FIELDS, "macs", *ATTRIBUTE_FIELDS), variable)
     if entry.get("indexes") is None:
         problems.append(Problem(f"{variable}.indexes", None, "is missing: say which VFs, such as 0-3"))
     values = {"driver": KERNEL, "pool": None, **_values(entry, GROUP_FIELDS, variable, problems)}
@@ -211,14 +211,6 @@ def _value(reader: Callable[[Any], Any], value: Any, variable: str, problems: li
     except read.Wrong as wrong:
         problems.append(Problem(variable, value, str(wrong)))
         return None
-
-
-def _check_keys(entry: dict[Any, Any], known: Any, variable: str, problems: list[Problem]) -> None:
-    for key in entry:
-        if key not in known:
-            hint = read.nearest(str(key), known)
-            known_keys = ", ".join(sorted(known))
-            problems.append(Problem(f"{variable}.{key}", entry[key], f"is no known key.{hint} Known: {known_keys}"))
 
 
 def _check_attributes(attributes: VfAttributes, variable: str, problems: list[Problem]) -> None:
