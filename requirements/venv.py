@@ -37,7 +37,8 @@ def environment(lock: Path, python: str) -> Path:
     with open(CACHE / f"{folder.name}.lock", "w", encoding="utf-8") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                shutil.rmtree(folder)
             fill(folder, lock, python)
             (folder / "complete").touch()
     return folder

@@ -50,7 +50,8 @@ def seed_bootstrap() -> None:
 def copy_tree() -> Path:
     """A git tree with the tracked files as they are in the work tree."""
     tree = CACHE / "ansible_collections/nfv/fastpath"
-    shutil.rmtree(tree, ignore_errors=True)
+    if tree.exists():
+        shutil.rmtree(tree)
     tree.mkdir(parents=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
