@@ -28,7 +28,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import O
 from ansible_collections.nfv.fastpath.tests.ovs_sandbox import Sandbox, make_sandbox  # noqa: E402
 
 ROUNDS = 5
-LIMIT = 0.1
+# Without a network between, a task costs least, and Ansible's own building of a module, once for each play, most.
+LIMIT = 1 / 7
 # What the database keeps of a transaction of ours.
 COMMENT = "nfv.fastpath"
 KEYS = {
@@ -66,9 +67,9 @@ main()
 """
 
 
-def peer_tasks(socket: str) -> list[dict[str, Any]]:
-    """One command for each key, bridge and port."""
-    base = ["ovs-vsctl", f"--db={socket}", "--timeout=10"]
+def peer_tasks(*options: str) -> list[dict[str, Any]]:
+    """One command for each key, bridge and port; ``options`` of each command."""
+    base = ["ovs-vsctl", "--timeout=20", *options]
     texts = {key: str(value).lower() for key, value in KEYS.items()}
     argvs = [[*base, "set", "Open_vSwitch", ".", f"other_config:{key}={text}"] for key, text in texts.items()]
     argvs.append([*base, "--may-exist", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])
@@ -159,11 +160,11 @@ def main() -> None:
         sandbox.start_server()
         sandbox.start_vswitchd()
         try:
-            ours, peer = [{"ovs_in_sandbox": {"spec": SPEC}}], peer_tasks(sandbox.socket)
+            ours, peer = [{"ovs_in_sandbox": {"spec": SPEC}}], peer_tasks(f"--db={sandbox.socket}")
             count = transactions(sandbox, folder, ours)
             found = in_plays(sandbox, folder, {"ours": ours, "peer": peer})
             told = f"a task of ovs-vsctl for each; {count} transaction against {len(peer)}"
-            row("Open vSwitch: 12 keys, a bridge, 4 ports", found["ours"], found["peer"], told, LIMIT)
+            row("12 keys, a bridge, 4 ports, on this machine", found["ours"], found["peer"], told, LIMIT)
             if count != 1:
                 sys.exit(f"{count} transactions instead of one")
             engine, bare = on_the_node(sandbox, [task["ansible.builtin.command"]["argv"] for task in peer])
