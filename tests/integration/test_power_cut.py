@@ -19,7 +19,7 @@ import pytest
 from nodes import CHECKOUT, difference, fingerprint, lab, playbook, ssh
 
 pytestmark = pytest.mark.one_node
-CUTS = [pytest.param(number, marks=[pytest.mark.slow] if number > 1 else []) for number in range(10)]
+CUTS = [pytest.param(number, marks=[pytest.mark.slow] if number else []) for number in range(10)]
 SEED = int(os.environ.get("FASTPATH_SEED", "20261121"))
 FIRST_TRACE = "/usr/libexec/fastpath"
 LONGEST_APPLY_SECONDS = 40.0
