@@ -68,13 +68,13 @@ class SriovWork:
         }
         try:
             known[operation.action](operation)
-        except (FastpathError, OSError) as error:
-            self._give_autoprobe_back()
-            if isinstance(error, FastpathError):
-                raise
+        except FastpathError as error:
+            raise FastpathError(error.message + self._give_autoprobe_back(), **error.details) from error
+        except OSError as error:
             raise FastpathError(
                 f"{operation.action} of {operation.target} to {operation.after!r}: {error.strerror}."
                 + self._kernel_says(operation.target.split(" ")[0])
+                + self._give_autoprobe_back()
             ) from error
 
     def _set_autoprobe(self, operation: Operation) -> None:
@@ -84,12 +84,19 @@ class SriovWork:
     def _write_autoprobe(self, pf: str, on: bool) -> None:
         self.host.write_attribute(f"{DEVICES}/{pf}/sriov_drivers_autoprobe", "1" if on else "0")
 
-    def _give_autoprobe_back(self) -> None:
-        """A run that fails in the middle must not leave it off: VFs that others make would lack their drivers."""
+    def _give_autoprobe_back(self) -> str:
+        """A run that fails in the middle must not leave it off: VFs that others make would lack their drivers.
+
+        Return a sentence on each PF where it stays off, for the message of the failure.
+        """
+        left = ""
         for pf in sorted(self._switched_off):
-            with contextlib.suppress(OSError):
+            try:
                 self._write_autoprobe(pf, True)
+            except OSError as error:
+                left += f" sriov_drivers_autoprobe of {pf} stays off ({error.strerror}): write 1 to it."
         self._switched_off.clear()
+        return left
 
     def _set_numvfs(self, operation: Operation) -> None:
         path = f"{DEVICES}/{operation.target}/sriov_numvfs"

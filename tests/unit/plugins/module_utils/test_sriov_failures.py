@@ -146,6 +146,20 @@ def test_a_run_that_fails_gives_autoprobe_back(node):
     assert node.functions[PF].autoprobe
 
 
+def test_autoprobe_that_cannot_be_given_back_is_told(node, monkeypatch):
+    write = FakeNode.write_attribute
+
+    def refused(host, path, value):
+        if path.endswith("sriov_drivers_autoprobe") and value == "1":
+            raise OSError(errno.EIO, "Input/output error")
+        write(host, path, value)
+
+    monkeypatch.setattr(FakeNode, "write_attribute", refused)
+    node.refusing.add("igbvf")
+    with pytest.raises(FastpathError, match=f"igbvf does not take.*sriov_drivers_autoprobe of {PF} stays off"):
+        apply(node, SPEC)
+
+
 RATE = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "max_rate": 100}]}]
 
 
