@@ -98,7 +98,8 @@ def _boot_count(pools: Sequence[Pool]) -> str:
 
 def plan(current: HugepagesState, pools: Sequence[Pool]) -> Plan:
     """Shrink first, which makes room; then grow, the largest pages first, as they need the largest gaps."""
-    problems = _size_problems(current, pools) or _memory_problems(current, pools)
+    possible = [pool for pool in pools if _is_offered(current, pool) and _has_node(current, pool)]
+    problems = _size_problems(current, pools) + _memory_problems(current, possible)
     problems += mount_problems(current.mounts, pools)
     if problems:
         raise Refused(problems)
@@ -169,19 +170,27 @@ def _remedy(current: HugepagesState, pool: Pool) -> str:
     return "Apply the role hugepages again (it says what is short), or look at journalctl -u fastpath-hugepages."
 
 
+def _is_offered(current: HugepagesState, pool: Pool) -> bool:
+    late = classify(pool, promoted_sizes(current.record)) == BOOT and pool.size_kb in current.bootable_kb
+    return pool.size_kb in current.offered_kb or late
+
+
+def _has_node(current: HugepagesState, pool: Pool) -> bool:
+    return pool.numa_node is None or pool.numa_node in current.nodes
+
+
 def _size_problems(current: HugepagesState, pools: Sequence[Pool]) -> list[Problem]:
     """Sizes and nodes that this machine does not have."""
     problems = []
     for index, pool in enumerate(pools):
         where = f"fastpath_hugepages[{index}]"
-        late = classify(pool, promoted_sizes(current.record)) == BOOT and pool.size_kb in current.bootable_kb
-        if pool.size_kb not in current.offered_kb and not late:
+        if not _is_offered(current, pool):
             offered = ", ".join(size_name(size) for size in current.offered_kb) or "none"
             message = f"is not offered by the kernel; it offers: {offered}."
             if pool.size_kb in current.bootable_kb:
                 message += " The processor can do it: ask for it with at: boot."
             problems.append(Problem(f"{where}.size", size_name(pool.size_kb), message))
-        if pool.numa_node is not None and pool.numa_node not in current.nodes:
+        if not _has_node(current, pool):
             nodes = ", ".join(str(node) for node in current.nodes) or "none"
             message = f"is no NUMA node with memory of this machine; there are: {nodes}."
             problems.append(Problem(f"{where}.numa_node", pool.numa_node, message))

@@ -212,10 +212,11 @@ def test_pages_left_alone_count_as_taken(node):
 
 def test_all_problems_at_once(node):
     with pytest.raises(Refused) as refused:
-        apply(node, {"size": "16M", "count": 1}, {**SMALL, "numa_node": 7, "mount": "/proc"})
+        apply(node, {"size": "16M", "count": 1}, {**SMALL, "numa_node": 7, "mount": "/proc"}, {**SMALL, "count": 1025})
     assert [problem.variable for problem in refused.value.problems] == [
         "fastpath_hugepages[0].size",
         "fastpath_hugepages[1].numa_node",
+        "fastpath_hugepages",
         "fastpath_hugepages[1].mount.path",
     ]
 
