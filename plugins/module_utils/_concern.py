@@ -47,6 +47,10 @@ class Concern(Generic[Current, Desired]):
         """Validate a spec; raise Refused with every problem."""
         raise NotImplementedError
 
+    def stored(self, spec: Any) -> Any:
+        """What of a valid spec is kept on the node: all that ``parse`` needs of it."""
+        return spec
+
     def discover(self) -> Current:
         """The node's state, read only. Includes ``self.store.record()`` where the planner needs it."""
         raise NotImplementedError
@@ -115,9 +119,9 @@ def _planned(concern: Concern[Any, Any], request: Request, current: Any) -> Plan
             plan = replace(plan, operations=(*plan.operations, Operation("forget", concern.name)))
         return plan
     plan = concern.plan(current, concern.parse(request.spec))
-    former = concern.store.desired()
-    if request.persist and former != request.spec:
-        written = Operation("save_desired", concern.store.desired_path, former, request.spec)
+    former, wanted = concern.store.desired(), concern.stored(request.spec)
+    if request.persist and former != wanted:
+        written = Operation("save_desired", concern.store.desired_path, former, wanted)
         plan = replace(plan, operations=(written, *plan.operations))
     return plan
 

@@ -28,7 +28,10 @@ LAYER = "ovs_dpdk"
 
 
 class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
-    """Spec: ``{"ovs": fastpath_ovs, "upgrade": bool}``. ``remove``: whether teardown takes packages away."""
+    """Spec: ``{"ovs": fastpath_ovs, "upgrade": bool}``. ``remove``: whether teardown takes packages away.
+
+    Kept on the node is ``{"plugins": [...], "upgrade": bool}``: most of ``fastpath_ovs`` does not matter to packages.
+    """
 
     name = "ovs_packages"
 
@@ -40,12 +43,18 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
 
     def parse(self, spec: Any) -> PackagesSpec:
         options = spec or {}
+        if "plugins" in options:
+            return PackagesSpec(tuple(options["plugins"]), options["upgrade"])
         ovs, problems = parse_ovs(options.get("ovs"))
         if not isinstance(options.get("upgrade", False), bool):
             problems.append(Problem("ovs_dpdk_upgrade", options["upgrade"], "must be true or false"))
         if problems:
             raise Refused(problems)
         return PackagesSpec(packages.virtual_plugins(ovs), options.get("upgrade", False))
+
+    def stored(self, spec: Any) -> Any:
+        desired = self.parse(spec)
+        return {"plugins": list(desired.plugins), "upgrade": desired.upgrade}
 
     def discover(self) -> PackagesState:
         host = self.host

@@ -132,6 +132,13 @@ def installs(node):
     ]
 
 
+def test_what_packages_do_not_depend_on_changes_nothing(node):
+    apply(node, {"other_config": {"max-idle": 10000}})
+    assert not apply(node, {"other_config": {"max-idle": 20000}}).changed
+    kept = OvsPackagesConcern(node).store.desired()
+    assert not converge(OvsPackagesConcern(node), Request(kept)).changed
+
+
 def test_what_the_nics_need_is_installed_and_selected(node):
     assert apply(node).changed
     assert installs(node) == [
