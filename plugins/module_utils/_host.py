@@ -33,6 +33,8 @@ POLL_SECONDS = 0.05
 EXT4_IOC_CHECKPOINT = 0x4004662B
 # include/uapi/linux/fs.h: _IOWR('X', 119, int) and 120. A frozen XFS has its log in place, a synced one has not.
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
+# What a shell says of a program that is not there.
+NOT_FOUND = 127
 # Another file system, or an ext4 without a journal.
 NOT_SUPPORTED = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENODEV)
 
@@ -53,7 +55,7 @@ def _run(argv: Sequence[str], timeout: float, stdin: str) -> Completed:
             list(argv), input=stdin, capture_output=True, text=True, timeout=timeout, env=environment, check=False
         )
     except FileNotFoundError:
-        return Completed(127, "", f"{argv[0]}: not found")
+        return Completed(NOT_FOUND, "", f"{argv[0]}: not found")
     except subprocess.TimeoutExpired as late:
         raise FastpathError(f"{' '.join(argv)} did not end within {timeout:g} s.") from late
     return Completed(done.returncode, done.stdout, done.stderr)

@@ -30,17 +30,16 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._bundles import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import ovs_enablement, ovs_links, ovs_units
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_folders import BACKUPS, MADE, made, removals
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_versions import pair_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 
 NAME = "openvswitch"
 FOLDER = f"{ROOT}/{NAME}"
-CONFIGURATION = "/etc/openvswitch"
-BACKUPS = "/var/lib/fastpath/openvswitch"
 VARIABLE = "fastpath_ovs_provider"
 # In the order in which they are stopped.
 DAEMONS = {"ovs-vswitchd.service": "ovs-vswitchd", "ovsdb-server.service": "ovsdb-server"}
-INSTALL, REMOVE_PACKAGES, REMOVE_FOLDER = "install_packages", "remove_packages", "remove_folder"
+INSTALL, REMOVE_PACKAGES = "install_packages", "remove_packages"
 BACKUP, STOP, START = "backup_database", "stop_daemons", "start_daemons"
 WRITE_FILE, REMOVE_FILE, LINK, UNLINK = "write_file", "remove_file", "link", "unlink"
 STOPPED = "stopped"
@@ -52,6 +51,7 @@ class OvsBundleState:
 
     ``running``: program by unit, for daemons that live. ``links``: where names lead to, empty for what is no link.
     ``packaged``: whether the distribution's daemons would run without ours.
+    ``folders``: which of Open vSwitch's are there.
     """
 
     node: NodeAbi
@@ -64,7 +64,7 @@ class OvsBundleState:
     running: Mapping[str, str] = field(default_factory=dict)
     packaged: bool = False
     database: str | None = None
-    configured: bool = False
+    folders: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,14 +116,13 @@ def plan_ovs_bundle_teardown(state: OvsBundleState, remove_packages: bool) -> Pl
     steps += [step for step in of_bundle if step.action == REMOVE]
     if remove_packages and state.removable:
         steps.append(Operation(REMOVE_PACKAGES, state.manager, list(state.removable), []))
-    if record.get("configured") is False and state.configured and not state.packaged:
-        steps.append(Operation(REMOVE_FOLDER, CONFIGURATION, True, None))
+    steps += [] if state.packaged else removals(state.folders, record)
     return _as_plan(state, steps, None)
 
 
 def record_before(state: OvsBundleState, plan: Plan) -> dict[str, Any]:
     """The former state of all that a plan touches, and the daemons that are stopped on the way."""
-    record: dict[str, Any] = {"files": {}, "links": {}, "packages": [], "configured": state.configured, **state.record}
+    record: dict[str, Any] = {"files": {}, "links": {}, "packages": [], MADE: made(state.folders), **state.record}
     files, links = dict(record["files"]), dict(record["links"])
     for step in plan.operations:
         if step.action == WRITE_FILE:

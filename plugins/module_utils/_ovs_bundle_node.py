@@ -19,6 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._node_abi import disc
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle import OvsBundleState
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_units import UNITS, ovs_units
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import daemon_program, entire_units
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_folders import FOLDERS
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import Ovsdb
 from ansible_collections.nfv.fastpath.plugins.module_utils._packages import must_have_manager, package_manager
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
@@ -77,7 +78,7 @@ class OvsBundleConcern(Concern[OvsBundleState, "Manifest | None"]):
             running={unit: program for unit, program in running.items() if program},
             packaged=self.packaged or host.exists(PACKAGED),
             database=self.database.file,
-            configured=host.exists(planner.CONFIGURATION),
+            folders=tuple(folder for folder in FOLDERS if host.exists(folder)),
             ports=self._ports(bool(running["ovs-vswitchd.service"])),
             record=record,
         )

@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_folders import (
+    BACKUPS,
+    MADE,
+    REMOVE_FOLDER,
+    made,
+    removals,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_ports import DEVARGS
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
@@ -24,13 +31,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_fields import 
 SWITCH, WITH_DPDK = "openvswitch-switch", "openvswitch-switch-dpdk"
 ALTERNATIVE = "ovs-vswitchd"
 DPDK_PROGRAM = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
-CONFIGURATION = "/etc/openvswitch"
-BACKUPS = "/var/lib/fastpath/openvswitch"
 # Virtual devices by the first part of their name.
 VIRTUAL = {"virtio_user": "virtio", "eth_af_packet": "af-packet"}
 
 UPDATE, BACKUP, INSTALL, SELECT = "update_package_lists", "backup_database", "install_packages", "select_program"
-RESTART, REMOVE, REMOVE_FOLDER = "restart_vswitchd", "remove_packages", "remove_folder"
+RESTART, REMOVE = "restart_vswitchd", "remove_packages"
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class Alternative:
 class PackagesState:
     """``installed``: version by package. ``candidate``: version and ABI of what would be installed, None: unknown.
 
-    ``devices``: all PCI functions that are there.
+    ``devices``: all PCI functions that are there. ``folders``: which of Open vSwitch's are there; ``of_bundle``: which
+    of them a bundle of ours made. ``backups``: whether there are copies of the database.
     """
 
     supported: bool = True
@@ -57,7 +63,9 @@ class PackagesState:
     alternative: Alternative | None = None
     devices: tuple[PciDevice, ...] = ()
     database: str | None = None
-    configured: bool = False
+    folders: tuple[str, ...] = ()
+    of_bundle: tuple[str, ...] = ()
+    backups: bool = False
     running_program: str | None = None
     ports: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -150,20 +158,21 @@ def plan_teardown(current: PackagesState, remove_packages: bool) -> Plan:
             steps.append(Operation(RESTART, "ovs-vswitchd", current.running_program, value, bool(reason), reason))
     if ours:
         steps.append(Operation(REMOVE, "apt", ours, None))
-        if current.record.get("configured") is False and not stays:
-            steps.append(Operation(REMOVE_FOLDER, CONFIGURATION, True, None))
+        steps += [] if stays else removals(current.folders, current.record)
+    if current.backups:
+        steps.append(Operation(REMOVE_FOLDER, BACKUPS, True, None))
     return _as_plan(current, steps)
 
 
 def record(current: PackagesState, work: Plan) -> dict[str, Any]:
-    """The alternative before, and whether there was a configuration; the packages are added when they are known."""
+    """The alternative before, and which folders were not there; the packages are added when they are known."""
     kept = dict(current.record)
     actions = {step.action for step in work.operations}
     if SELECT in actions:
         former = current.alternative or Alternative("/usr/lib/openvswitch-switch/ovs-vswitchd", True)
         kept.setdefault("alternative", former.result())
     if INSTALL in actions:
-        kept.setdefault("configured", current.configured)
+        kept.setdefault(MADE, made(current.folders, current.of_bundle))
     return kept
 
 

@@ -13,6 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_discovery import vswitchd_pid
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_folders import BACKUPS, FOLDERS, MADE
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages import PackagesSpec, PackagesState
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_plan import SERVICE
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
@@ -21,6 +22,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._packages import Apt
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._pmd_packages import debian_package
+from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 
 DPKG_QUERY = ["dpkg-query", "-W", "-f", "${Package}\\t${db:Status-Status}\\t${Version}\\n"]
 RESTART_SECONDS = 900.0
@@ -59,7 +61,7 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
     def discover(self) -> PackagesState:
         host = self.host
         if not host.exists("/usr/bin/dpkg-query"):
-            return PackagesState(supported=False, record=self.store.record())
+            return PackagesState(supported=False, backups=host.exists(BACKUPS), record=self.store.record())
         installed = packages.parse_installed(host.must_run(DPKG_QUERY))
         pid = vswitchd_pid(host)
         ports = self.database.read().further_ports() if packages.SWITCH in installed else ()
@@ -71,7 +73,9 @@ class OvsPackagesConcern(Concern[PackagesState, PackagesSpec]):
             ),
             devices=read_pci(host),
             database=self.database.file,
-            configured=host.exists(packages.CONFIGURATION),
+            folders=tuple(folder for folder in FOLDERS if host.exists(folder)),
+            of_bundle=tuple(Store(host, "ovs_bundle").record().get(MADE, ())),
+            backups=host.exists(BACKUPS),
             running_program=host.link_target(f"/proc/{pid}/exe") if pid else None,
             ports=ports,
             record=self.store.record(),

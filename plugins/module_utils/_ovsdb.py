@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import NOT_FOUND, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import (
     ROOT,
     Database,
@@ -42,17 +42,21 @@ class Ovsdb:
         return next((path for path in self.files if self.host.exists(path)), None)
 
     def read(self) -> Database:
-        """The whole database in one state. Empty where there is none."""
+        """The whole database in one state. Empty where there is none, or no program that could read a file of old."""
         if self.serving:
             return parse_selection(self.transact(selection()))
         if self.file is None:
             return Database()
         request = json.dumps([SCHEMA, *selection()])
-        text = self.host.must_run(["ovsdb-tool", "query", self.file, request], self.timeout)
+        done = self.host.run(["ovsdb-tool", "query", self.file, request], self.timeout)
+        if done.rc == NOT_FOUND:
+            return Database()
+        if done.rc != 0:
+            raise FastpathError(f"ovsdb-tool cannot read {self.file}: {(done.err or done.out).strip()[-500:]}")
         try:
-            return parse_selection(_checked(json.loads(text)))
+            return parse_selection(_checked(json.loads(done.out)))
         except ValueError as broken:
-            raise FastpathError(f"{self.file} was read as no JSON: {text[:200]!r}") from broken
+            raise FastpathError(f"{self.file} was read as no JSON: {done.out[:200]!r}") from broken
 
     def commit(self, steps: list[dict[str, Any]]) -> int:
         """All or nothing; the number that ovs-vswitchd reports back in ``cur_cfg`` once it took the change over."""

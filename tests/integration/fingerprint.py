@@ -12,7 +12,7 @@ import os
 import stat
 import subprocess
 
-FOLDERS = ("/etc", "/boot/grub", "/usr/libexec", "/var/lib/fastpath", "/lib/modules-load.d")
+FOLDERS = ("/etc", "/boot/grub", "/usr/libexec", "/var/lib/fastpath", "/var/lib/openvswitch", "/lib/modules-load.d")
 # Rewritten by the system itself at any boot or package run.
 VOLATILE = ("/etc/machine-id", "/etc/.updated", "/etc/ld.so.cache", "/boot/grub/grubenv", "/etc/adjtime")
 

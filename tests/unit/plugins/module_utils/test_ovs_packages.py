@@ -16,6 +16,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_packages_node import OvsPackagesConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
+from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 from ansible_collections.nfv.fastpath.tests.unit.fake_ovsdb import FakeOvsdb, FakeStream
 
 PLAIN = "/usr/lib/openvswitch-switch/ovs-vswitchd"
@@ -93,8 +94,7 @@ class AptNode(Host):
             for name in names:
                 self.installed[name.split("=")[0]] = "3.5.0-1"
             self.installed.setdefault(packages.SWITCH, "3.5.0-1")
-            self.put("etc/openvswitch/conf.db", "new")
-            self.put("run/openvswitch/db.sock")
+            self.database_of_debian("new")
             if self.cut:
                 raise KeyboardInterrupt
         elif verb == "purge":
@@ -102,13 +102,23 @@ class AptNode(Host):
                 del self.installed[name]
             if packages.SWITCH in names:
                 os.unlink(self.tree / "etc/openvswitch/conf.db")
+                os.unlink(self.tree / "run/openvswitch/db.sock")
         return Completed(0, "", "")
+
+    def database_of_debian(self, content):
+        """The package keeps a database that is there, and links to it. Purging it removes the link alone."""
+        link = self.tree / "etc/openvswitch/conf.db"
+        if not (self.tree / "var/lib/openvswitch/conf.db").exists():
+            self.put("var/lib/openvswitch/conf.db", content)
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to("../../var/lib/openvswitch/conf.db")
+        self.put("run/openvswitch/db.sock")
 
     def had_switch(self):
         """Open vSwitch without DPDK was there before."""
         self.installed[packages.SWITCH] = "3.4.0-1"
-        self.put("etc/openvswitch/conf.db", "theirs")
-        self.put("run/openvswitch/db.sock")
+        self.database_of_debian("theirs")
 
 
 @pytest.fixture
@@ -201,7 +211,24 @@ def test_teardown_with_removal_leaves_nothing(node):
     teardown(node, remove=True)
     assert node.installed == before
     assert not (node.tree / "etc/openvswitch").exists()
+    assert not (node.tree / "var/lib/openvswitch").exists()
     assert not teardown(node, remove=True).changed
+
+
+def test_a_database_of_former_times_stays(node):
+    node.put("var/lib/openvswitch/conf.db", "theirs")
+    apply(node)
+    teardown(node, remove=True)
+    assert (node.tree / "var/lib/openvswitch/conf.db").read_text() == "theirs"
+    assert not (node.tree / "etc/openvswitch").exists()
+
+
+def test_folders_that_a_bundle_of_ours_made_go_as_well(node):
+    Store(node, "ovs_bundle").save_record({"made": ["/var/lib/openvswitch"]})
+    node.put("var/lib/openvswitch/conf.db", "ours")
+    apply(node)
+    teardown(node, remove=True)
+    assert not (node.tree / "var/lib/openvswitch").exists()
 
 
 def test_what_was_there_before_is_not_removed(node):
@@ -217,6 +244,8 @@ def test_the_database_is_copied_before_packages_change(node):
     node.had_switch()
     apply(node)
     assert (node.tree / "var/lib/fastpath/openvswitch/conf.db.3.4.0-1").read_text() == "theirs"
+    teardown(node, remove=False)
+    assert not (node.tree / "var/lib/fastpath/openvswitch").exists()
 
 
 def test_an_upgrade_is_asked_for(node):
@@ -289,4 +318,4 @@ def test_a_nic_in_the_hands_of_vfio_counts(node):
 def test_the_record_is_json(node):
     apply(node)
     record = json.loads((node.tree / "var/lib/fastpath/ovs_packages.json").read_text())
-    assert set(record) == {"alternative", "configured", "packages"}
+    assert set(record) == {"alternative", "made", "packages"}

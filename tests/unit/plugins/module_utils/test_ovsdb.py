@@ -69,6 +69,11 @@ def test_one_request_reads_everything(tmp_path):
     assert node.closed == 1
 
 
+def test_a_file_of_old_without_a_program_to_read_it_is_no_database(tmp_path):
+    node = Node(tmp_path, commands=[(with_file(tmp_path), Completed(127, "", "ovsdb-tool: not found"))])
+    assert Ovsdb(node, timeout=7).read() == Database({}, {})
+
+
 def test_without_a_server_the_file_is_read(tmp_path):
     node = Node(tmp_path, commands=[(with_file(tmp_path), json.dumps(EMPTY))])
     assert Ovsdb(node, timeout=7).read() == Database({}, {})
@@ -79,7 +84,7 @@ def test_without_a_server_the_file_is_read(tmp_path):
     ("answer", "said"),
     [
         ("what", "/etc/openvswitch/conf.db was read as no JSON: 'what'"),
-        (Completed(1, "", "ovsdb error: I/O error"), "ovsdb-tool query .* failed with exit code 1: ovsdb error"),
+        (Completed(1, "", "ovsdb error: I/O error"), "ovsdb-tool cannot read /etc/openvswitch/conf.db: ovsdb error"),
         ('[{"error": "unknown column"}]', r"unknown column \(no details\)"),
     ],
 )
