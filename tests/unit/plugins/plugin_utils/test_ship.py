@@ -41,9 +41,9 @@ class FakeAction(ShippingAction):
     def _make_tmp_path(self):
         self._connection._shell.tmpdir = "/tmp/there"
 
-    def _transfer_file(self, local, remote):
-        self.sent.append((local, remote))
-        return remote
+    def _transfer_file(self, local_path, remote_path):
+        self.sent.append((local_path, remote_path))
+        return remote_path
 
     def _fixup_perms2(self, paths):
         assert paths == ("/tmp/there", THERE)
