@@ -27,6 +27,7 @@ def test_an_override_that_is_there_already_is_named_and_nothing_reboots(fresh_no
     assert changed == []
 
 
+@pytest.mark.slow
 def test_an_override_that_comes_between_is_named_after_one_reboot(fresh_node):
     keep_journal(fresh_node)
     playbook("node_roles", "--limit", fresh_node).must_pass()
