@@ -20,6 +20,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb_client import 
 
 SOCKET = "/run/openvswitch/db.sock"
 FILES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
+# The switch, packaged or built: where there is one, its tools have to be found, too.
+PROGRAMS = ("/usr/sbin/ovs-vswitchd", "/opt/fastpath/openvswitch/current")
 SCHEMA = "Open_vSwitch"
 WAIT_MILLISECONDS = 500
 
@@ -49,7 +51,7 @@ class Ovsdb:
             return Database()
         request = json.dumps([SCHEMA, *selection()])
         done = self.host.run(["ovsdb-tool", "query", self.file, request], self.timeout)
-        if done.rc == NOT_FOUND:
+        if done.rc == NOT_FOUND and not any(map(self.host.exists, PROGRAMS)):
             return Database()
         if done.rc != 0:
             raise FastpathError(f"ovsdb-tool cannot read {self.file}: {(done.err or done.out).strip()[-500:]}")

@@ -28,8 +28,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_concern import O
 from ansible_collections.nfv.fastpath.tests.ovs_sandbox import Sandbox, make_sandbox  # noqa: E402
 
 ROUNDS = 5
-# Without a network between, a task costs least, and Ansible's own building of a module, once for each play, most.
-LIMIT = 1 / 7
+LIMIT = 0.1
 # What the database keeps of a transaction of ours.
 COMMENT = "nfv.fastpath"
 KEYS = {

@@ -42,7 +42,7 @@ LOTS = {
             "address that YAML read as a number": ["fastpath_sriov[0].pf", "1080.0", "quote"],
             "overlapping indexes": ["fastpath_sriov[1].vfs[1].indexes"],
             "index without a VF": ["fastpath_sriov[2].vfs[0].indexes"],
-            "unknown key": ["numvfs", "iomu"],
+            "unknown key": ["fastpath_sriov[3].numvfs", "fastpath_kernel_args.iomu", "is no known key"],
             "unknown variable": ["fastpath_hugepage", "fastpath_hugepages"],
         },
     ),
@@ -62,13 +62,13 @@ LOTS = {
             ],
         },
         {
-            "unknown PF": ["fastpath_sriov[0].pf", "0000:ff:1f.0"],
-            "PF that matches twice": ["fastpath_sriov[1].pf"],
-            "more VFs than the device has": ["fastpath_sriov[2].num_vfs", "8", "7"],
-            "VFIO without an IOMMU wanted": ["iommu", "vfio-pci"],
-            "page size that the kernel does not offer": ["16G"],
-            "NUMA node that does not exist": ["fastpath_hugepages[1].numa_node", "7"],
-            "more pages than memory": ["9000"],
+            "unknown PF": ["fastpath_sriov[0].pf", "0000:ff:1f.0", "fits no PF"],
+            "PF that matches twice": ["fastpath_sriov[1].pf", "fits several PFs"],
+            "more VFs than the device has": ["fastpath_sriov[2].num_vfs", "supports 7 VFs"],
+            "VFIO without an IOMMU wanted": ["fastpath_sriov[3].vfs[0].driver", "fastpath_kernel_args.iommu switches it off"],
+            "page size that the kernel does not offer": ["fastpath_hugepages[0].size", "16G", "is not offered by the kernel"],
+            "NUMA node that does not exist": ["fastpath_hugepages[1].numa_node", "is no NUMA node with memory"],
+            "more pages than memory": ["9000", "is more than NUMA node 0 has"],
         },
     ),
 }
@@ -132,6 +132,17 @@ def test_a_wrong_spec_is_refused(node, name):
         refused = site(node, **variables).must_fail("nothing was changed", node)
         for texts in expected.values():
             refused.must_fail(*texts)
+
+
+def test_all_refusals_come_at_once(node):
+    """Also those of a spec that is wrong by itself and those of the node."""
+    wrong = {
+        "fastpath_hugepages": [{"size": "2M", "count": 1, "numa_node": 7}],
+        "fastpath_sriov": [{"pf": IGB, "num_vfs": 8, "colour": "red"}],
+        "fastpath_kernel_args": {"iomu": "passthrough"},
+    }
+    with untouched(node):
+        site(node, **wrong).must_fail("numa_node", "colour", "iomu")
 
 
 def test_check_mode_refuses_alike(node):

@@ -74,6 +74,14 @@ def test_a_file_of_old_without_a_program_to_read_it_is_no_database(tmp_path):
     assert Ovsdb(node, timeout=7).read() == Database({}, {})
 
 
+def test_a_switch_whose_tools_are_not_found_is_not_taken_for_an_empty_one(tmp_path):
+    node = Node(tmp_path, commands=[(with_file(tmp_path), Completed(127, "", "ovsdb-tool: not found"))])
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/ovs-vswitchd").touch()
+    with pytest.raises(FastpathError, match="cannot read /etc/openvswitch/conf.db: ovsdb-tool: not found"):
+        Ovsdb(node, timeout=7).read()
+
+
 def test_without_a_server_the_file_is_read(tmp_path):
     node = Node(tmp_path, commands=[(with_file(tmp_path), json.dumps(EMPTY))])
     assert Ovsdb(node, timeout=7).read() == Database({}, {})
