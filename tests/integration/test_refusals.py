@@ -65,8 +65,15 @@ LOTS = {
             "unknown PF": ["fastpath_sriov[0].pf", "0000:ff:1f.0", "fits no PF"],
             "PF that matches twice": ["fastpath_sriov[1].pf", "fits several PFs"],
             "more VFs than the device has": ["fastpath_sriov[2].num_vfs", "supports 7 VFs"],
-            "VFIO without an IOMMU wanted": ["fastpath_sriov[3].vfs[0].driver", "fastpath_kernel_args.iommu switches it off"],
-            "page size that the kernel does not offer": ["fastpath_hugepages[0].size", "16G", "is not offered by the kernel"],
+            "VFIO without an IOMMU wanted": [
+                "fastpath_sriov[3].vfs[0].driver",
+                "fastpath_kernel_args.iommu switches it off",
+            ],
+            "page size that the kernel does not offer": [
+                "fastpath_hugepages[0].size",
+                "16G",
+                "is not offered by the kernel",
+            ],
             "NUMA node that does not exist": ["fastpath_hugepages[1].numa_node", "is no NUMA node with memory"],
             "more pages than memory": ["9000", "is more than NUMA node 0 has"],
         },
