@@ -27,6 +27,7 @@ class Iommu:
     """``table``: the ACPI table by which firmware announces an IOMMU. ``groups``: of this boot.
 
     ``switched_off``: the boot argument that keeps it off. ``interrupt_remapping`` None: cannot be known.
+    ``translates``: what devices say of memory, unless it is a program's own group; not so with ``iommu=pt``.
     """
 
     table: str | None = None
@@ -35,6 +36,7 @@ class Iommu:
     switched_off: str | None = None
     interrupt_remapping: bool | None = None
     unsafe_interrupts_ok: bool = False
+    translates: bool = False
 
     @property
     def announced(self) -> bool:
@@ -52,7 +54,15 @@ def discover_iommu(host: Host, arguments: tuple[str, ...], groups: int) -> Iommu
         switched_off=next((argument for argument in arguments if argument in SWITCHES_OFF), None),
         interrupt_remapping=_interrupt_remapping(host, table, units, arguments),
         unsafe_interrupts_ok=_unsafe_interrupts_ok(host, arguments),
+        translates=_translates(host),
     )
+
+
+def _translates(host: Host) -> bool:
+    """The type of a group is ``DMA`` or ``DMA-FQ`` where the kernel gives each device addresses of its own."""
+    folder = "/sys/kernel/iommu_groups"
+    kinds = {host.read_value(f"{folder}/{group}/type") or "" for group in host.listdir(folder)}
+    return any(kind.startswith("DMA") for kind in kinds)
 
 
 def _interrupt_remapping(

@@ -24,6 +24,7 @@ def preflight(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool = False) -> lis
     return [
         *_node_problems(facts),
         *_iommu_problems(facts, wanted, noiommu_ok),
+        *_translation_problems(facts, wanted),
         *_lockdown_problems(facts, wanted, noiommu_ok),
     ]
 
@@ -91,6 +92,20 @@ def _iommu_problems(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool) -> Itera
         yield Problem(where, VFIO, missing)
     elif facts.iommu.interrupt_remapping is False and not facts.iommu.unsafe_interrupts_ok:
         yield Problem(where, VFIO, _no_interrupt_remapping(facts))
+
+
+def _translation_problems(facts: NodeFacts, wanted: Wanted) -> Iterable[Problem]:
+    """Programs give a UIO device physical addresses: it binds under a translating IOMMU, and no packet ever arrives."""
+    if not facts.iommu.translates or wanted.kernel_args.iommu in ("passthrough", "off"):
+        return
+    for where, _pf, group in wanted.groups():
+        if group.driver in UIO_DRIVERS:
+            yield Problem(
+                f"{where}.driver",
+                group.driver,
+                "works with physical addresses, and the IOMMU of this node translates them: the device would reach no "
+                "memory. Use vfio-pci, or set fastpath_kernel_args: {iommu: passthrough}, which takes one reboot.",
+            )
 
 
 def _no_iommu(facts: NodeFacts, wanted: Wanted) -> str:

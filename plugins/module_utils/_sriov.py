@@ -42,10 +42,14 @@ NOIOMMU = "noiommu"
 
 @dataclass(frozen=True)
 class SriovDesired:
-    """The parsed spec. ``noiommu_ok``: consent to VFIO without an IOMMU, which protects nothing."""
+    """The parsed spec. ``noiommu_ok``: consent to VFIO without an IOMMU, which protects nothing.
+
+    ``coming_drivers``: what is not installed yet and will be before this is carried out; only for looking ahead.
+    """
 
     pfs: tuple[PfSpec, ...] = ()
     noiommu_ok: bool = False
+    coming_drivers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,15 @@ class _Job:
 
 
 def parse_desired(spec: Any, variable: str = "fastpath_sriov") -> SriovDesired:
-    """Take the list of PFs, or ``{"pfs": [...], "noiommu_ok": bool}`` as it is stored on the node."""
+    """Take the list of PFs, or ``{"pfs": [...], "noiommu_ok": bool}`` as it is stored on the node.
+
+    A look ahead adds ``coming_drivers``.
+    """
     options = spec if isinstance(spec, dict) else {"pfs": spec}
     pfs, problems = parse_sriov(options.get("pfs"), variable)
     if problems:
         raise Refused(problems)
-    return SriovDesired(pfs, bool(options.get("noiommu_ok")))
+    return SriovDesired(pfs, bool(options.get("noiommu_ok")), frozenset(options.get("coming_drivers") or ()))
 
 
 def wanted_drivers(desired: SriovDesired) -> set[str]:

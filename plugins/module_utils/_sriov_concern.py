@@ -54,6 +54,10 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
     def parse(self, spec: Any) -> _sriov.SriovDesired:
         return _sriov.parse_desired(spec)
 
+    def stored(self, spec: Any) -> Any:
+        """What is coming is of this one run."""
+        return {key: spec[key] for key in spec if key != "coming_drivers"} if isinstance(spec, dict) else spec
+
     def discover(self) -> SriovState:
         """Who uses what matters before anything is done, not to see whether it was kept."""
         known, self._known = self._known, None
@@ -63,6 +67,7 @@ class SriovConcern(Concern[SriovState, _sriov.SriovDesired]):
     def plan(self, current: SriovState, desired: _sriov.SriovDesired) -> Plan:
         self._torn_down = False
         drivers = available_drivers(self.host, _sriov.wanted_drivers(desired))
+        drivers |= {name: False for name in desired.coming_drivers if drivers.get(name, True) is None}
         return _sriov.plan(replace(current, drivers=drivers), desired)
 
     def plan_teardown(self, current: SriovState) -> Plan:

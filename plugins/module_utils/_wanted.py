@@ -87,6 +87,14 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def coming_drivers(dpdk: Any) -> tuple[str, ...]:
+    """Drivers that the role dpdk brings before VFs are bound; none where its spec is wrong, which others say."""
+    try:
+        return () if dpdk is None else parse_dpdk({"dpdk": dpdk}).modules
+    except Refused:
+        return ()
+
+
 def _dpdk_problems(spec: Any) -> list[Problem]:
     try:
         parse_dpdk({"dpdk": spec})

@@ -52,6 +52,13 @@ options:
     description:
       - Consent to remove VFs that nobody uses where their number changes, since the kernel can only remove all of them
         and make others, to load a driver anew that takes C(max_vfs) only then, and to change attributes of VFs in use.
+  coming_drivers:
+    description:
+      - Drivers that something else in the same run installs before this, such as C(igb_uio) by M(nfv.fastpath.dpdk). In
+        check mode they need not be there yet. Has no meaning otherwise.
+    type: list
+    elements: str
+    default: []
 requirements:
   - iproute2
   - kmod
@@ -126,10 +133,17 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import
 
 
 def main() -> None:
-    options = {"spec": {"type": "raw"}, "noiommu_ok": {"type": "bool", "default": False}, **STATE_OPTIONS}
+    options = {
+        "spec": {"type": "raw"},
+        "noiommu_ok": {"type": "bool", "default": False},
+        "coming_drivers": {"type": "list", "elements": "str", "default": []},
+        **STATE_OPTIONS,
+    }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     concern = SriovConcern(Host(), ssh_connection=os.environ.get("SSH_CONNECTION", ""))
-    run_concern(module, concern, {"pfs": module.params["spec"], "noiommu_ok": module.params["noiommu_ok"]})
+    spec = {"pfs": module.params["spec"], "noiommu_ok": module.params["noiommu_ok"]}
+    ahead = {"coming_drivers": module.params["coming_drivers"]} if module.check_mode else {}
+    run_concern(module, concern, {**spec, **ahead})
 
 
 if __name__ == "__main__":

@@ -68,13 +68,13 @@ def test_the_plan_is_the_run_in_check_mode():
 def test_nothing_needs_what_comes_after_the_reboot():
     order = roles("site")
     assert order.index("boot_engine") < order.index("rollout")
-    assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("sriov")
-    assert order.index("sriov") < order.index("dpdk") < order.index("ovs_dpdk") < order.index("verify")
+    assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("dpdk")
+    assert order.index("dpdk") < order.index("sriov") < order.index("ovs_dpdk") < order.index("verify")
 
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if role != "rollout"]
-    assert order[:3] == ["ovs_dpdk", "dpdk", "sriov"]
+    assert order[:3] == ["ovs_dpdk", "sriov", "dpdk"]
     assert roles("teardown")[-1] == "rollout"
     for role in [*order, "boot_engine"]:
         assert play("teardown")["vars"][f"{role}_state"] == "absent"

@@ -40,6 +40,13 @@ def test_firmware_announces_it(tmp_path, table):
     assert look(tmp_path).announced
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("DMA", True), ("DMA-FQ", True), ("identity", False)])
+def test_whether_it_translates(tmp_path, kind, expected):
+    put(tmp_path, "sys/kernel/iommu_groups/0/type", "identity\n")
+    put(tmp_path, "sys/kernel/iommu_groups/1/type", f"{kind}\n")
+    assert look(tmp_path, groups=2).translates is expected
+
+
 def test_a_unit_without_a_table_as_with_a_device_tree(tmp_path):
     (tmp_path / "sys/class/iommu/smmu3.0x0000000009050000").mkdir(parents=True)
     seen = look(tmp_path, groups=4)

@@ -51,6 +51,17 @@ def test_the_node_itself(change, variable, words):
 
 
 VFS = "fastpath_sriov[0].vfs[0].driver"
+TRANSLATING = replace(GOOD, iommu=replace(ON, translates=True))
+
+
+@pytest.mark.parametrize("driver", ["igb_uio", "uio_pci_generic"])
+def test_uio_needs_an_iommu_that_does_not_translate(driver):
+    (problem,) = preflight(TRANSLATING, wanted(driver))
+    assert problem.variable == VFS and problem.value == driver
+    assert "physical addresses" in str(problem) and "passthrough" in str(problem)
+    assert preflight(GOOD, wanted(driver)) == []
+    assert preflight(TRANSLATING, wanted(driver, iommu="passthrough")) == []
+    assert preflight(TRANSLATING, wanted()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def run(host, hugepages=None, kernel_args=None, sriov=None, **params):
         "hugepages": hugepages or planner(),
         "kernel_args": kernel_args or planner(),
         "sriov": sriov or planner(),
+        "dpdk": planner(),
     }
     spec = {"hugepages": [], "kernel_args": {}, "sriov": []}
     base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
@@ -114,7 +116,17 @@ def test_a_node_without_a_boot_loader_is_refused_once(host):
 def test_the_planner_of_vfs_leaves_the_iommu_to_preflight(host):
     specs: list = []
     run(host, sriov=planner(specs=specs))
-    assert specs == [{"pfs": [], "noiommu_ok": True}]
+    assert specs == [{"pfs": [], "noiommu_ok": True, "coming_drivers": ()}]
+
+
+@pytest.mark.parametrize(
+    ("dpdk", "coming"), [(None, ()), ({"modules": ["igb_uio"]}, ("igb_uio",)), ({}, ("vfio-pci",)), ("wrong", ())]
+)
+def test_the_planner_of_vfs_knows_what_dpdk_brings(host, dpdk, coming):
+    specs: list = []
+    with contextlib.suppress(Refused):
+        run(host, sriov=planner(specs=specs), dpdk=dpdk)
+    assert specs[0]["coming_drivers"] == coming
 
 
 def test_a_module_from_outside_is_asked_for_its_signature(host):

@@ -241,6 +241,14 @@ def test_what_cannot_be_done_is_refused_before_anything_is_changed(node, spec, t
     assert node.writes == [] and not node.exists("/etc/fastpath/sriov.json")
 
 
+def test_a_driver_that_is_coming_is_planned_with_and_never_counted_on(node):
+    pfs = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "driver": "mlx5_core"}]}]
+    ahead = apply(node, {"pfs": pfs, "coming_drivers": ["mlx5_core"]}, dry_run=True)
+    assert "bind_driver" in actions(ahead) and node.writes == []
+    with pytest.raises(Refused, match="mlx5_core.*not installed"):
+        apply(node, {"pfs": pfs, "coming_drivers": []})
+
+
 def test_the_same_pf_in_other_words(node):
     with pytest.raises(Refused, match=r"fastpath_sriov\[1\].pf = .*: is .*, as is fastpath_sriov\[0\]"):
         apply(node, [*SPEC, {"pf": {"address": PF}, "num_vfs": 1}])

@@ -34,6 +34,15 @@ def test_sriov_in_twelve_steps(node):
         assert not run(sriov, **options)["changed"]
 
 
+def test_sriov_counts_on_coming_drivers_in_check_mode_alone(node):
+    spec = [{"pf": SPEC[0]["pf"], "num_vfs": 1, "vfs": [{"indexes": 0, "driver": "mlx5_core"}]}]
+    assert run(sriov, spec=spec, coming_drivers=["mlx5_core"], check=True)["changed"]
+    assert run(sriov, spec=spec, check=True)["failed"]
+    assert "not installed" in run(sriov, spec=spec, coming_drivers=["mlx5_core"])["msg"]
+    run(sriov, spec=SPEC, coming_drivers=["vfio-pci"])
+    assert not run(sriov, spec=SPEC, coming_drivers=["vfio-pci"], check=True)["changed"]
+
+
 def test_sriov_refuses_with_all_problems(node):
     result = run(sriov, spec=[{"pf": {"address": 1080.0}, "num_vfs": -1}])
     assert result["failed"] and "nothing was changed" in result["msg"]
