@@ -27,7 +27,7 @@ class Iommu:
     """``table``: the ACPI table by which firmware announces an IOMMU. ``groups``: of this boot.
 
     ``switched_off``: the boot argument that keeps it off. ``interrupt_remapping`` None: cannot be known.
-    ``translates``: what devices say of memory, unless it is a program's own group; not so with ``iommu=pt``.
+    ``translates``: devices have addresses of their own, given by the kernel; not so with ``iommu=pt``.
     """
 
     table: str | None = None

@@ -30,8 +30,9 @@ def preflight(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool = False) -> lis
 
 
 def needs_reboot_first(facts: NodeFacts, wanted: Wanted) -> bool:
-    """Whether VFs can only be given their drivers once a boot argument has switched the IOMMU on."""
-    return bool(_asks_for(wanted, (VFIO,))) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
+    """Whether VFs are of use with their drivers only after a boot argument has set the IOMMU otherwise."""
+    on = bool(_asks_for(wanted, (VFIO,))) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
+    return on or (bool(_asks_for(wanted, UIO_DRIVERS)) and facts.iommu.translates)
 
 
 def _switches_on(facts: NodeFacts, spec: KernelArgsSpec) -> bool:

@@ -62,6 +62,9 @@ def test_uio_needs_an_iommu_that_does_not_translate(driver):
     assert preflight(GOOD, wanted(driver)) == []
     assert preflight(TRANSLATING, wanted(driver, iommu="passthrough")) == []
     assert preflight(TRANSLATING, wanted()) == []
+    assert needs_reboot_first(TRANSLATING, wanted(driver, iommu="passthrough"))
+    assert not needs_reboot_first(GOOD, wanted(driver, iommu="passthrough"))
+    assert not needs_reboot_first(TRANSLATING, wanted(iommu="passthrough"))
 
 
 @pytest.mark.parametrize(

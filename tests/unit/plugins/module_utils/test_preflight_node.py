@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -120,13 +119,18 @@ def test_the_planner_of_vfs_leaves_the_iommu_to_preflight(host):
 
 
 @pytest.mark.parametrize(
-    ("dpdk", "coming"), [(None, ()), ({"modules": ["igb_uio"]}, ("igb_uio",)), ({}, ("vfio-pci",)), ("wrong", ())]
+    ("dpdk", "coming"), [(None, ()), ({"modules": ["igb_uio"]}, ("igb_uio",)), ({}, ("vfio-pci",))]
 )
 def test_the_planner_of_vfs_knows_what_dpdk_brings(host, dpdk, coming):
     specs: list = []
-    with contextlib.suppress(Refused):
-        run(host, sriov=planner(specs=specs), dpdk=dpdk)
+    run(host, sriov=planner(specs=specs), dpdk=dpdk)
     assert specs[0]["coming_drivers"] == coming
+
+
+def test_of_a_wrong_spec_of_dpdk_nothing_comes(host):
+    specs: list = []
+    assert variables(host, sriov=planner(specs=specs), dpdk="wrong") == ["fastpath_dpdk"]
+    assert specs[0]["coming_drivers"] == ()
 
 
 def test_a_module_from_outside_is_asked_for_its_signature(host):
