@@ -25,7 +25,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_ovs import ovs_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     Wanted,
-    coming_drivers,
     concern_specs,
     parse_wanted,
     unknown_variables,
@@ -80,8 +79,6 @@ def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns
     for name, spec in concern_specs({**params, "noiommu_ok": True}).items():
         if spec is None or (name == "kernel_args" and facts.boot_loader is None):
             continue
-        if name == "sriov":
-            spec = {**spec, "coming_drivers": coming_drivers(params.get("dpdk"))}
         concern = concerns[name](host)
         try:
             plan = concern.plan(concern.discover(), concern.parse(spec))

@@ -71,7 +71,7 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
 
 
 def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of each concern as its module stores it; None where nothing is asked for."""
+    """The spec of each concern as its module is given it; None where nothing is asked for."""
     kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
     dpdk, ovs = params.get("dpdk"), params.get("ovs") or None
     by_packages = params.get("ovs_provider") in (None, PACKAGES)
@@ -83,7 +83,9 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
         "ovs_bundle": {"bundle": None} if ovs and not by_packages else None,
         "ovs_dpdk": ovs,
         "ovs_packages": {"ovs": ovs, "upgrade": False} if ovs and by_packages else None,
-        "sriov": None if sriov is None else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok"))},
+        "sriov": None
+        if sriov is None
+        else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok")), "coming_drivers": coming_drivers(dpdk)},
     }
 
 

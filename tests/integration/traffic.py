@@ -65,7 +65,7 @@ class Testpmd:
         try:
             self._child.wait(30)
         except subprocess.TimeoutExpired:
-            ssh(self.node, "pkill -9 -x dpdk-testpmd || true")
+            ssh(self.node, "pkill -9 -x dpdk-testpmd || test $? = 1")
             self._child.kill()
             self._child.wait(10)
 

@@ -94,7 +94,7 @@ def test_specs_are_as_the_modules_store_them():
         "ovs_bundle": None,
         "ovs_dpdk": None,
         "ovs_packages": None,
-        "sriov": {"pfs": [1], "noiommu_ok": True},
+        "sriov": {"pfs": [1], "noiommu_ok": True, "coming_drivers": ()},
     }
     assert set(concern_specs({}).values()) == {None}
     assert concern_specs({"dpdk": {}})["dpdk"] == {"dpdk": {}}
