@@ -23,7 +23,8 @@ FILES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
 # The switch, packaged or built: where there is one, its tools have to be found, too.
 PROGRAMS = ("/usr/sbin/ovs-vswitchd", "/opt/fastpath/openvswitch/current")
 SCHEMA = "Open_vSwitch"
-WAIT_MILLISECONDS = 500
+# Longer than a change usually takes; a process that dies meanwhile is seen this much later.
+WAIT_MILLISECONDS = 2000
 
 
 class Ovsdb:
