@@ -9,6 +9,7 @@ import json
 import os
 import sys
 
+from . import cluster_cli
 from .errors import LabError
 from .lab import Lab
 from .progress import say
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("nodes", nargs="*", metavar="NODE")
     prune = add("prune", "remove unused entries of the cache")
     prune.add_argument("--days", type=float, default=14.0, help="unused for (default: 14)")
+    cluster_cli.add(commands)
     return parser
 
 
@@ -118,7 +120,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 failed, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        _run(Lab.open(), options)
+        lab = Lab.open()
+        if options.command in cluster_cli.COMMANDS:
+            cluster_cli.run(lab, options)
+        else:
+            _run(lab, options)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

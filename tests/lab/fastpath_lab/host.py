@@ -24,6 +24,7 @@ TOOLS = {
     "sfdisk": "fdisk",
     "mkfs.ext4": "e2fsprogs",
     "cp": "coreutils",
+    "openssl": "openssl",
     "lspci": "pciutils",  # a benchmark's peer
 }
 

@@ -11,15 +11,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import build_disk, build_roots, fresh, host, network, process
+from . import build_disk, build_roots, fresh, host, network, process, services
 from .cache import Cache, digest, locked
+from .control_plane import ControlPlane
 from .errors import LabError
 from .node import Machine, Site
+from .parallel import for_each
 from .progress import say, step
 from .topology import DEFAULT_PATH, Node, Topology, load
 
@@ -60,7 +61,7 @@ class Lab:
         return self.state.parent.parent if self.state.parent.name == "labs" else self.state
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the lab for one command; a command may use another one."""
         self.state.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
@@ -172,12 +173,12 @@ class Lab:
         interrupted, what this call started is taken down again.
         """
         nodes = self.topology.select(list(names))
-        with self._locked():
+        with self.locked():
             created = not self.is_up()
             started: list[Machine] = []
             try:
                 with process.interruptible():
-                    self._up(nodes, boot, created, started)
+                    self._up(nodes, boot, started)
             except BaseException:
                 say("cleaning up")
                 if created:
@@ -188,7 +189,19 @@ class Lab:
                 raise
         return [machine.node.name for machine in started]
 
-    def _up(self, nodes: list[Node], boot: bool, created: bool, started: list[Machine]) -> None:
+    def _up(self, nodes: list[Node], boot: bool, started: list[Machine]) -> None:
+        self.ensure()
+        machines = [self.machine(node.name) for node in nodes]
+        for machine in machines:
+            if not machine.ready:
+                machine.kill()  # a run that was killed had not finished it
+        started += [machine for machine in machines if not machine.running()]
+        with step(f"nodes: {', '.join(machine.node.name for machine in machines)}"):
+            for_each(lambda machine: self._bring(machine, boot), machines)
+
+    def ensure(self) -> None:
+        """Have the lab's network and its way out, without any node. The lab is held by the caller."""
+        created = not self.is_up()
         if created:
             self._down()  # whatever a killed run left
         site = self.build()
@@ -196,13 +209,6 @@ class Lab:
             self._create(site)
             self.cache.prune({site.qemu, site.base}, UNUSED_SECONDS)
         self._ensure_uplink()
-        machines = [self.machine(node.name) for node in nodes]
-        for machine in machines:
-            if not machine.ready:
-                machine.kill()  # a run that was killed had not finished it
-        started += [machine for machine in machines if not machine.running()]
-        with step(f"nodes: {', '.join(machine.node.name for machine in machines)}"):
-            self._parallel(lambda machine: self._bring(machine, boot), machines)
 
     def _create(self, site: Site) -> None:
         for folder in (self.state / "nodes", site.console, self.run_dir):
@@ -250,25 +256,9 @@ class Lab:
         took = machine.wait_ssh(BOOT_TIMEOUT, set_clock=loaded)
         say(f"{machine.node.name}: ssh answers after {took:.1f} s")
 
-    @staticmethod
-    def _parallel(work: Callable[[Machine], None], machines: Sequence[Machine]) -> None:
-        with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
-            futures = [pool.submit(work, machine) for machine in machines]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                # Nobody waits for the others: what they wait for is taken away.
-                process.STOP.set()
-                while not all(future.done() for future in futures):
-                    process.end_children()
-                    wait(futures, timeout=0.2)
-                process.STOP.clear()
-                raise
-
     def down(self) -> None:
         """Remove the lab: processes, namespace, disks. The consoles and reports stay."""
-        with self._locked():
+        with self.locked():
             self._down()
 
     def _check_owner(self) -> None:
@@ -286,22 +276,22 @@ class Lab:
         process.end(ours, lambda pid: pid in self._processes())
         network.remove(self.netns)
         self._settings().unlink(missing_ok=True)
-        for folder in filter(Path.exists, (self.state / "nodes", self.run_dir)):
+        (self.state / "kubeconfig").unlink(missing_ok=True)
+        for folder in filter(Path.exists, (self.state / "nodes", self.state / "control-plane", self.run_dir)):
             shutil.rmtree(folder)
         with contextlib.suppress(OSError):
             self.run_dir.parent.rmdir()
         self._site = None
 
     def _processes(self) -> list[int]:
-        return [
-            pid for name in ("uplink", "ssh", *self.topology.nodes) for pid in process.owned(f"{self.owner}#{name}")
-        ]
+        names = ("uplink", "ssh", *services.PROCESSES, *self.topology.nodes)
+        return [pid for name in names for pid in process.owned(f"{self.owner}#{name}")]
 
     # -- nodes -----------------------------------------------------------------------
 
     def kill(self, names: Sequence[str]) -> None:
         """Cut nodes' power."""
-        with self._locked():
+        with self.locked():
             for machine in self.machines(names):
                 machine.kill()
             self._forget_connections(names)
@@ -316,29 +306,35 @@ class Lab:
                 machine.start()
             machine.wait_ssh(BOOT_TIMEOUT)
 
-        with self._locked(), process.interruptible():
-            self._parallel(boot, self.machines(names))
+        with self.locked(), process.interruptible():
+            for_each(boot, self.machines(names))
 
     def reset(self, names: Sequence[str]) -> None:
         """Cut nodes' power and boot the same disks again."""
-        with self._locked():
+        with self.locked():
             self.kill(names)
             self.start(names)
 
     def snapshot(self, snapshot: str, names: Sequence[str] = ()) -> None:
-        """Save the state of nodes under a name."""
+        """Save the state of nodes under a name, and of the control plane at the same moment, where there is one."""
         if snapshot == fresh.STATE or not _NAME.match(snapshot):
             raise LabError(f"{snapshot!r} is no name for a snapshot")
-        with self._locked():
-            self._parallel(lambda machine: machine.save(snapshot), self.machines(names))
+        with self.locked():
+            machines = self.machines(names)
+            with ControlPlane(self).saving(snapshot, [machine.node.name for machine in machines]):
+                for_each(lambda machine: machine.save(snapshot), machines)
 
     def restore(self, names: Sequence[str] = (), snapshot: str | None = None) -> None:
         """Bring nodes back to the fresh state, or to a saved one, and wait for ssh."""
-        with self._locked(), process.interruptible():
+        with self.locked(), process.interruptible():
             machines = self.machines(names)
+            restored = [machine.node.name for machine in machines]
+            plane = ControlPlane(self)
+            plane.check(snapshot or fresh.STATE, restored)
             for machine in machines:
                 machine.kill()
-            self._forget_connections([machine.node.name for machine in machines])
+            self._forget_connections(restored)
+            plane.put_back(snapshot or fresh.STATE, restored)
 
             def bring(machine: Machine) -> None:
                 if snapshot:
@@ -347,8 +343,8 @@ class Lab:
                     fresh.restore(self.cache, machine)
                 machine.wait_ssh(BOOT_TIMEOUT, set_clock=True)
 
-            with step(f"restore: {', '.join(machine.node.name for machine in machines)}"):
-                self._parallel(bring, machines)
+            with step(f"restore: {', '.join(restored)}"):
+                for_each(bring, machines)
 
     def _forget_connections(self, names: Sequence[str]) -> None:
         """End the shared ssh connections to nodes whose other side is gone."""
@@ -382,8 +378,10 @@ class Lab:
         All labs have the same addresses, so shared ssh connections must not be shared
         between labs: they live in a folder of the lab.
         """
+        kubeconfig = self.state / "kubeconfig"
         return {
             **os.environ,
+            **({"KUBECONFIG": str(kubeconfig)} if kubeconfig.exists() else {}),
             "FASTPATH_LAB": self.name,
             "FASTPATH_LAB_STATE": str(self.state),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.run_dir),

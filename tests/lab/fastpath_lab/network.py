@@ -30,7 +30,8 @@ def exists(netns: str) -> bool:
     return (NETNS_DIR / netns).exists()
 
 
-def _batch(netns: str, lines: list[str]) -> None:
+def batch(netns: str, lines: list[str]) -> None:
+    """Run lines of ``ip -batch`` in the namespace. Raises LabError when one fails."""
     process.run(["ip", "-n", netns, "-batch", "-"], timeout=30, stdin=("\n".join(lines) + "\n").encode())
 
 
@@ -50,7 +51,7 @@ def create(netns: str, network: Network) -> None:
             f"link set dev {bridge} up",
         ]
     lines.append(f"addr add {network.gateway}/{network.management.prefixlen} dev {MANAGEMENT_BRIDGE}")
-    _batch(netns, lines)
+    batch(netns, lines)
 
 
 def add_taps(netns: str, node: Node) -> None:
@@ -61,7 +62,7 @@ def add_taps(netns: str, node: Node) -> None:
         if port.tap not in there:
             lines += [f"tuntap add dev {port.tap} mode tap", f"link set dev {port.tap} master {port.bridge} up"]
     if lines:
-        _batch(netns, lines)
+        batch(netns, lines)
 
 
 def _rules(network: Network) -> str:

@@ -8,7 +8,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _LOCK = threading.Lock()
 _START = time.monotonic()
@@ -21,14 +21,18 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def step(text: str, every: float = 15.0) -> Iterator[None]:
-    """Announce a step, repeat its elapsed time every ``every`` seconds, say when it ends."""
+def step(text: str, every: float = 15.0, detail: Callable[[], str] | None = None) -> Iterator[None]:
+    """Announce a step, repeat its elapsed time every ``every`` seconds, say when it ends.
+
+    ``detail`` says how far the step has come.
+    """
     done = threading.Event()
     start = time.monotonic()
 
     def remind() -> None:
         while not done.wait(every):
-            say(f"{text}: {time.monotonic() - start:.0f} s so far")
+            said = f", {detail()}" if detail else ""
+            say(f"{text}: {time.monotonic() - start:.0f} s so far{said}")
 
     say(f"{text} ...")
     watcher = threading.Thread(target=remind, daemon=True)

@@ -16,6 +16,7 @@ from .errors import LabError
 DEFAULT_PATH = Path(__file__).resolve().parent.parent / "topology.toml"
 IOMMU_MODES = ("remapping", "no-remapping", "none")
 NIC_MODELS = {"igb": 7, "virtio": 7}
+_TOKEN = re.compile(r"^[a-z0-9]{6}\.[a-z0-9]{16}$")
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")
 
 
@@ -76,10 +77,40 @@ class QemuRoot:
 
 
 @dataclass(frozen=True)
+class Extras:
+    """Programs out of Debian packages, for the lab itself and for images."""
+
+    release: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses of the cluster. ``token`` is what nodes join with."""
+
+    pods: ipaddress.IPv4Network
+    services: ipaddress.IPv4Network
+    api_port: int
+    registry_port: int
+    token: str
+
+    @property
+    def api_service(self) -> str:
+        """The address under which pods find the API server."""
+        return str(self.services[1])
+
+    def pods_of(self, node: Node) -> ipaddress.IPv4Network:
+        """Return the addresses of the pods on a node."""
+        return list(self.pods.subnets(new_prefix=24))[node.index]
+
+
+@dataclass(frozen=True)
 class Topology:
     """The whole file."""
 
     network: Network
+    cluster: Cluster
+    extras: Extras
     image: Image
     qemu: QemuRoot
     nodes: dict[str, Node]
@@ -101,6 +132,16 @@ def _table(cls: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     if unknown:
         raise LabError(f"topology: unknown key in {where}: {', '.join(unknown)}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _cluster(values: dict[str, Any]) -> Cluster:
+    merged = _table(Cluster, values, "cluster")
+    pods, services = (ipaddress.IPv4Network(merged.pop(name)) for name in ("pods", "services"))
+    if pods.prefixlen > 16:
+        raise LabError("topology: cluster: pods has a /24 for every node, so it is a /16 or larger")
+    if not _TOKEN.match(merged["token"]):
+        raise LabError("topology: cluster: token is 6 and 16 characters of a-z and 0-9 with a dot between them")
+    return Cluster(pods=pods, services=services, **merged)
 
 
 def _nic(values: dict[str, Any], numa_nodes: int, where: str) -> Nic:
@@ -152,6 +193,8 @@ def parse(text: str) -> Topology:
         raise LabError("topology: two nodes have the same index")
     return Topology(
         network=network,
+        cluster=_cluster(data["cluster"]),
+        extras=Extras(**_table(Extras, data["extras"], "extras")),
         image=Image(**_table(Image, data["image"], "image")),
         qemu=QemuRoot(**_table(QemuRoot, data["qemu"], "qemu")),
         nodes=nodes,

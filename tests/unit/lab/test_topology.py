@@ -44,6 +44,21 @@ def test_node_as_specified():
     ]
 
 
+def test_pods_of_two_nodes_have_addresses_of_their_own():
+    cluster = TOPOLOGY.cluster
+    found = [cluster.pods_of(node) for node in TOPOLOGY.nodes.values()]
+    assert str(found[0]) == "10.244.1.0/24"
+    assert len(set(found)) == len(found)
+    assert all(one.subnet_of(cluster.pods) for one in found)
+
+
+def test_networks_do_not_overlap():
+    network, cluster = TOPOLOGY.network, TOPOLOGY.cluster
+    found = [network.management, network.uplink, cluster.pods, cluster.services]
+    assert not any(one.overlaps(other) for place, one in enumerate(found) for other in found[place + 1 :])
+    assert cluster.api_service == "10.96.0.1"
+
+
 def test_big_node_has_32_functions():
     assert sum(nic.vfs for nic in TOPOLOGY.nodes["node-big"].nics) == 4 * 7 + 4
 
@@ -62,6 +77,9 @@ def test_big_node_has_32_functions():
         ("vcpus = 2", "cpus = 2", "unknown key in nodes.node1: cpus"),
         ("[nodes.node2]", '[nodes."Node 2"]', "not a host name"),
         ("[network]", "[network", "topology: "),
+        ('token = "fastpa.', 'token = "FASTPA.', "cluster: token is"),
+        ('pods = "10.244.0.0/16"', 'pods = "10.244.0.0/20"', "cluster: pods has a /24 for every node"),
+        ("api_port", "port", "unknown key in cluster: port"),
     ],
 )
 def test_wrong_files_are_refused(former, new, message):

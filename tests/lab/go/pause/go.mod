@@ -1,0 +1,3 @@
+module fastpath.local/pause
+
+go 1.26.0
