@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule integration integration-full bench docs \
-	lab-build lab-up lab-down lab-status lab-ssh collection lock clean
+	lab-build lab-up lab-down lab-status lab-ssh lab-control-plane collection lock clean
 
 CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 COLLECTIONS := $(CHECKOUT).build/collections
@@ -65,8 +65,9 @@ docs: collection ## The generated reference, docs/reference
 mirror: collection ## Fill a mirror for a site without internet: make mirror DIR=/srv/mirror
 	@$(IN_VENV) && ansible-playbook -i localhost, playbooks/mirror.yml -e fastpath_mirror_export=$(DIR) $(ARGS)
 
-lab-build: ## Fill the cache with what the lab needs
+lab-build: ## Fill the cache with what the lab and its cluster need
 	@$(LAB) build
+	@$(LAB) control-plane build
 
 lab-up: ## Fresh virtual nodes
 	@$(LAB) up
@@ -76,6 +77,9 @@ lab-down: ## Take the virtual nodes down
 
 lab-status: ## What runs
 	@$(LAB) status
+
+lab-control-plane: ## An API server and a registry for the nodes, ready in seconds; the first time it builds Kubernetes
+	@$(LAB) control-plane up
 
 lab-ssh: ## A shell on a node: make lab-ssh NODE=node1
 	@$(LAB) ssh $(NODE)
