@@ -19,6 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.plugin_utils._run_record import (
     build_record,
     registered_results,
     summarize_record,
+    with_cluster,
 )
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._version import collection_version
 
@@ -66,13 +67,23 @@ def _now() -> str:
 
 def _verification(arguments: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Outcome:
     results = {node: hostvars[node]["__verify_result"] for node in hostvars if "__verify_result" in hostvars[node]}
+    results.update(_of_the_cluster(hostvars))
     report = build_report(results, arguments["nodes"], _now(), collection_version())
     texts = {"report.json": _json(report), "index.html": page(report)}
     return texts, summarize_report(report)
 
 
+def _of_the_cluster(hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """Looked at once, and registered on every node."""
+    for node in hostvars:
+        result = hostvars[node].get("__verify_cluster_result") or {}
+        if "report_as" in result:
+            return {result["report_as"]: result}
+    return {}
+
+
 def _record(arguments: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Outcome:
-    results = {node: registered_results(hostvars[node]) for node in hostvars}
+    results = with_cluster({node: registered_results(hostvars[node]) for node in hostvars})
     given = {node: concerns for node, concerns in results.items() if concerns or node in arguments["nodes"]}
     record = build_record(arguments["kind"], given, _now(), collection_version())
     return {FILES[arguments["kind"]]: _json(record)}, summarize_record(record, arguments["nodes"])

@@ -3,7 +3,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. Everything that is fetched from outside: the one list.
+"""PRIVATE. Everything that is fetched from outside: the one list, of archives and of container images.
 
 Data only, so that anything can read it. ``file`` is the name in a mirror folder; a mirror's file may have any of the
 checksums of its entry, since mirrors also hold repacked archives. ``sources`` are tried in order after the mirror. One
@@ -47,6 +47,17 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "cni-plugins": {
+        "version": "1.9.1",
+        "file": "cni-plugins-linux-amd64-v1.9.1.tgz",
+        "sha256": ["b98f74a0f8522f0a83867178729c1aa70f2158f90c45a2ca8fa791db1c76b303"],
+        "sources": [
+            {
+                "url": "https://github.com/containernetworking/plugins/releases/download/v1.9.1"
+                "/cni-plugins-linux-amd64-v1.9.1.tgz"
+            }
+        ],
+    },
     "sriov-cni": {
         "version": "1b7acc5b",
         "file": "sriov-cni-1b7acc5b.tar.xz",
@@ -65,4 +76,15 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
         "sha256": ["71256f56a02461854972088c8784980788d2a7a74e474b135d1a201399246813"],
         "sources": [{"url": "https://github.com/scylladb/seastar/archive/525fcc86e.tar.gz"}],
     },
+}
+
+# Images by what they are for. Their versions are pinned by tag; manifests of the same releases name moving tags.
+IMAGES: dict[str, dict[str, str]] = {
+    "multus-thick": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.4-thick"},
+    "multus-thin": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.4"},
+    "sriov-network-device-plugin": {
+        "repository": "ghcr.io/k8snetworkplumbingwg/sriov-network-device-plugin",
+        "tag": "v3.11.0",
+    },
+    "whereabouts": {"repository": "ghcr.io/k8snetworkplumbingwg/whereabouts", "tag": "v0.9.4"},
 }

@@ -92,6 +92,12 @@ def _ovs_dpdk_ahead(host: Host) -> Concern[Any, Any]:
     return OvsDpdkConcern(host, looking_ahead=True)
 
 
+def _cni_plugins(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._cni_plugins_node import CniPluginsConcern
+
+    return CniPluginsConcern(host)
+
+
 @dataclass(frozen=True)
 class Entry:
     """``make`` for all uses but two; ``at_boot`` brings the concern back, None where a boot must not.
@@ -115,6 +121,8 @@ REGISTRY: dict[str, Entry] = {
     "ovs_packages": Entry(_ovs_packages),
     "ovs_bundle": Entry(_ovs_bundle, ahead=_ovs_bundle_ahead),
     "ovs_dpdk": Entry(_ovs_dpdk, ahead=_ovs_dpdk_ahead),
+    # Files, which a boot does not touch.
+    "cni_plugins": Entry(_cni_plugins),
 }
 
 CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}

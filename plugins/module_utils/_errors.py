@@ -38,6 +38,10 @@ class Problem:
         return f"{self.variable} = {self.value!r}: {self.message}"
 
 
+class InUse(Problem):
+    """Something that somebody uses stands in the way: no problem any more once its users have moved away."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` Did you mean x?`` or nothing."""
     import difflib

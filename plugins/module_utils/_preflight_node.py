@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import Concerns
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
@@ -23,6 +23,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     preflight,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_ovs import ovs_problems
+from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import reasons
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     Wanted,
     concern_specs,
@@ -39,10 +40,11 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
     wanted, problems = parse_wanted(params)
     facts = _with_drivers(host, discover_node(host), wanted)
     devices = read_pci(host)
+    ahead = _ask_planners(host, params, concerns, facts)
     problems = [
         *unknown_variables(params["variables"], params["known_variables"]),
         *problems,
-        *_planners_problems(host, params, concerns, facts),
+        *ahead.problems,
         *preflight(facts, wanted, params["noiommu_ok"]),
         *_layers_problems(host, wanted, devices),
     ]
@@ -50,6 +52,9 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
         raise Refused(_each_once(problems))
     return {
         "changed": False,
+        "disrupts": [*ahead.in_use, *ahead.disrupts],
+        "in_use": bool(ahead.in_use),
+        "reboot_reasons": {**reasons(host), **ahead.reboot_reasons},
         "node_facts": facts.summary(),
         "devices": [asdict(device) for device in devices if device.sriov_totalvfs or device.physfn],
         "needs_reboot_first": needs_reboot_first(facts, wanted),
@@ -70,24 +75,47 @@ def _with_drivers(host: Host, facts: NodeFacts, wanted: Wanted) -> NodeFacts:
     return replace(facts, unsigned_drivers=tuple(unsigned))
 
 
-def _planners_problems(host: Host, params: Mapping[str, Any], concerns: Concerns, facts: NodeFacts) -> list[Problem]:
+@dataclass
+class _Ahead:
+    """What the planners say of the run before it begins."""
+
+    problems: list[Problem] = field(default_factory=list)
+    in_use: list[str] = field(default_factory=list)
+    disrupts: list[str] = field(default_factory=list)
+    reboot_reasons: dict[str, str] = field(default_factory=dict)
+
+    def refused(self, problems: Iterable[Problem], drained: bool) -> None:
+        """Where the node is drained first, users of devices are a reason to do so and no problem."""
+        for problem in problems:
+            if drained and isinstance(problem, InUse):
+                self.in_use.append(str(problem))
+            else:
+                self.problems.append(problem)
+
+
+def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, facts: NodeFacts) -> _Ahead:
     """What the planners themselves would refuse later, so that it comes now and with the rest.
 
     The IOMMU is judged here alone: whether a reboot will bring it is not seen by the planner of VFs.
     """
-    found: list[Problem] = []
+    found = _Ahead()
+    drained = bool(params.get("drain_first"))
     for name, spec in concern_specs({**params, "noiommu_ok": True}).items():
         if spec is None or (name == "kernel_args" and facts.boot_loader is None):
             continue
         concern = concerns[name](host)
         try:
             plan = concern.plan(concern.discover(), concern.parse(spec))
-            if not params["disruption_ok"]:
-                found += [_without_consent(step) for step in plan.disruptive]
         except Refused as refused:
-            found += refused.problems
+            found.refused(refused.problems, drained)
+            continue
         except FastpathError as error:
-            found.append(Problem(VARIABLE_OF.get(name, f"fastpath_{name}"), "as given", error.message))
+            found.problems.append(Problem(VARIABLE_OF.get(name, f"fastpath_{name}"), "as given", error.message))
+            continue
+        found.disrupts += [f"{step.action} {step.target}: {step.reason}" for step in plan.disruptive]
+        found.reboot_reasons.update({name: plan.reboot_reason} if plan.reboot_reason else {})
+        if not (params["disruption_ok"] or drained):
+            found.problems += [_without_consent(step) for step in plan.disruptive]
     return found
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import uses_vfio
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import vf_changes
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, PfSpec, parse_sriov
@@ -291,17 +291,17 @@ def _capacity_problems(job: _Job) -> list[Problem]:
 
 def _use_problems(job: _Job) -> list[Problem]:
     """What is in use stays as it is: VFs whatever the consent, PFs unless their own entry says otherwise."""
-    problems = []
+    problems: list[Problem] = []
     pf, target = job.pf, job.target
     for vf in pf.vfs if job.renews else ():
         if vf.uses:
             shape = f"would remove VF {vf.address} of {pf}, which is used by {', '.join(vf.uses)}"
-            problems.append(Problem(f"{job.variable}.num_vfs", target.numvfs, f"{shape}: move its users away first"))
+            problems.append(InUse(f"{job.variable}.num_vfs", target.numvfs, f"{shape}: move its users away first"))
     for want in target.vfs:
         have = job.vfs.get(want.index)
         if have and have.uses and _rebinds(have, want):
             shape = f"VF {have.address} has driver {have.driver} and is used by {', '.join(have.uses)}"
-            problems.append(Problem(f"{job.variable}.vfs", want.driver, f"{shape}: move its users away first"))
+            problems.append(InUse(f"{job.variable}.vfs", want.driver, f"{shape}: move its users away first"))
     changed = job.renews or target.mtu not in (None, pf.mtu) or (target.up is False and pf.up)
     if changed and protects(pf.device) and not job.in_use_ok:
         shape = (

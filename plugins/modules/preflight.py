@@ -36,6 +36,12 @@ options:
       - Consent to changes that running users would notice. Without it such a change is a problem.
     type: bool
     default: false
+  drain_first:
+    description:
+      - Whether users are moved away before anything is changed that they would notice. Then neither they nor missing
+        consent is a problem here, and RV(disrupts) says what there is to ask consent for.
+    type: bool
+    default: false
 seealso:
   - module: nfv.fastpath.pci_info
 """
@@ -69,6 +75,19 @@ problems:
   type: list
   elements: dict
   sample: [{variable: "fastpath_sriov[0].num_vfs", value: 8, message: "is more than 0000:81:00.0 has"}]
+disrupts:
+  description: What running users would notice, and why.
+  returned: success
+  type: list
+  elements: str
+in_use:
+  description: Whether devices that would change are in use. Only ever true with O(drain_first=true).
+  returned: success
+  type: bool
+reboot_reasons:
+  description: Why the node would have to reboot, by concern; reasons of former runs that still stand are among them.
+  returned: success
+  type: dict
 needs_reboot_first:
   description: Whether VFs can get their drivers only after a reboot that switches the IOMMU on.
   returned: success
@@ -84,12 +103,14 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node impor
 
 def main() -> None:
     names = {"type": "list", "elements": "str", "default": []}
+    flag = {"type": "bool", "default": False}
     module = AnsibleModule(
         argument_spec={
             **DESIRED_OPTIONS,
             "variables": names,
             "known_variables": names,
-            "disruption_ok": {"type": "bool", "default": False},
+            "disruption_ok": flag,
+            "drain_first": flag,
         },
         supports_check_mode=True,
     )

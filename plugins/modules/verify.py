@@ -24,6 +24,11 @@ options:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
         It is not checked without it.
     type: raw
+  cni_plugins:
+    description:
+      - The CNI plugins that were placed last, a dictionary. With C(multus) V(thick) or V(thin), Multus must answer on
+        the node, too. They are not checked without it.
+    type: raw
   fail:
     description:
       - Whether a failed check makes the module fail.
@@ -94,8 +99,10 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._verification import 
 
 
 def main() -> None:
-    more = {"boot_engine": {"type": "raw"}, "fail": {"type": "bool", "default": False}}
-    module = AnsibleModule(argument_spec={**DESIRED_OPTIONS, **more}, supports_check_mode=True)
+    more = {name: {"type": "raw"} for name in ("boot_engine", "cni_plugins")}
+    module = AnsibleModule(
+        argument_spec={**DESIRED_OPTIONS, **more, "fail": {"type": "bool", "default": False}}, supports_check_mode=True
+    )
     run_guarded(module, lambda: verification(Host(), module.params, CONCERNS))
 
 

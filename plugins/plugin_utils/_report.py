@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SCHEMA = "nfv.fastpath/report/1"
-LAYERS = ("preflight", "boot_engine", "hugepages", "kernel_args", "rollout", "sriov", "vdpa", "dpdk", "ovs_dpdk")
+LAYERS = (
+    *("preflight", "boot_engine", "hugepages", "kernel_args", "rollout", "sriov", "vdpa", "dpdk", "ovs_dpdk"),
+    *("cni_plugins", "cluster", "multus", "device_plugin", "networks"),
+)
 CHECK_KEYS = ("id", "layer", "node", "target", "expected", "seen", "ok", "remedy")
 
 

@@ -14,6 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_
 SCHEMA = "nfv.fastpath/run/1"
 CONCERN_KEYS = ("changed", "operations", "reboot_required", "reboot_reason", "disruptive")
 LINE_VALUE = 60
+CLUSTER = "cluster"
 REGISTERED = re.compile(r"(?:__)?([a-z0-9][a-z0-9_]*)_result")
 _VERBS = {
     "plan": ("would change", "would reboot", "would disrupt"),
@@ -32,6 +33,22 @@ def registered_results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, A
             if isinstance(result, Mapping) and "operations" in result and "reboot_reason" in result:
                 found[match.group(1)] = result
     return {layer: found[layer] for layer in sorted(found, key=layer_order)}
+
+
+def with_cluster(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was done to the cluster once, but registered on every node, as a part of its own."""
+    cluster: dict[str, Any] = {}
+    nodes: dict[str, dict[str, Any]] = {}
+    for node, concerns in results.items():
+        nodes[node] = {}
+        for name, result in concerns.items():
+            if result.get("scope") == CLUSTER:
+                # A later batch may have had nothing to do any more.
+                if not cluster.get(name, {}).get("changed"):
+                    cluster[name] = result
+            else:
+                nodes[node][name] = result
+    return {**nodes, **({CLUSTER: cluster} if cluster else {})}
 
 
 def build_record(kind: str, results: Mapping[str, Mapping[str, Any]], created: str, version: str) -> dict[str, Any]:
@@ -74,7 +91,7 @@ def summarize_record(record: Mapping[str, Any], nodes: Collection[str] = ()) -> 
     """
     lines = []
     for name, node in record["nodes"].items():
-        if not nodes or name in nodes:
+        if not nodes or name in nodes or (name == CLUSTER and node["changed"]):
             lines += _summarize_node(record["kind"], name, node)
     return lines or ["no node gave a result"]
 

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMES = ("plan", "site", "verify", "teardown")
-
-
+NAMES = ("plan", "site", "verify", "teardown", "cluster")
 CHECKED_FIRST = ("plan", "site")
+OWN_PLAY = {"plan": "Plan", "site": "Apply", "verify": "Verify", "teardown": "Tear down", "cluster": "Cluster"}
+IMPORT, INCLUDE = "ansible.builtin.import_role", "ansible.builtin.include_role"
+ASKED = "fastpath_kubeconfig is defined"
 
 
 def plays(name):
@@ -22,63 +23,134 @@ def plays(name):
 
 
 def play(name):
-    (*_before, found) = plays(name)
+    """The one that is about nodes."""
+    (found,) = [each for each in plays(name) if each["name"] == OWN_PLAY[name]]
     return found
 
 
+def steps(each):
+    """Every role of a play in order, with what is said beside its name."""
+    if "roles" in each:
+        return [{"name": item["role"], **item} for item in each["roles"]]
+    found = []
+    for task in each["tasks"]:
+        for inner in task.get("block", [task]):
+            found.append({**inner, **(inner.get(IMPORT) or inner[INCLUDE])})
+    return found
+
+
+def short(step):
+    tasks_from = step.get("tasks_from", "").removesuffix(".yml")
+    return step["name"].removeprefix("nfv.fastpath.") + (f"/{tasks_from}" if tasks_from else "")
+
+
 def roles(name):
-    return [role["role"].removeprefix("nfv.fastpath.") for role in play(name)["roles"]]
+    return [short(step) for step in steps(play(name))]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_playbook_is_a_list_of_roles(name):
     assert play(name)["gather_facts"] is False
-    assert "tasks" not in play(name)
     assert "pre_tasks" not in play(name)
     assert play(name)["hosts"] == "{{ fastpath_hosts | default('fastpath_nodes') }}"
-    assert all((CHECKOUT / "roles" / role).is_dir() for role in roles(name))
+    assert all((CHECKOUT / "roles" / role.split("/")[0]).is_dir() for role in roles(name))
+    for role in roles(name):
+        if "/" in role:
+            assert (CHECKOUT / "roles" / role.replace("/", "/tasks/")).with_suffix(".yml").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_all_nodes_are_checked_and_bundles_built_before_the_batches(name):
-    before = plays(name)[:-1]
-    assert [each["name"] for each in before] == (["Check and build"] if name in CHECKED_FIRST else [])
-    for each in before:
-        assert "serial" not in each
-        assert each["hosts"] == play(name)["hosts"]
-        assert each.get("check_mode", False) == (name == "plan")
-        assert each["any_errors_fatal"]
-        assert each["roles"] == [{"role": "nfv.fastpath.preflight"}]
-        (task,) = each["tasks"]
-        assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
+    each = plays(name)[0]
+    assert each["name"] == "Check and build"
+    assert "serial" not in each
+    assert each["hosts"] == play(name)["hosts"]
+    assert each.get("check_mode", False) == (name == "plan")
+    assert each["any_errors_fatal"]
+    assert each["roles"] == [{"role": "nfv.fastpath.preflight"}]
+    (task,) = each["tasks"]
+    assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
 
 
 @pytest.mark.parametrize(("role", "variable"), [("dpdk", "fastpath_dpdk"), ("ovs_dpdk", "fastpath_ovs")])
 def test_what_is_not_asked_for_costs_nothing(role, variable):
-    (found,) = [each for each in play("site")["roles"] if each["role"] == f"nfv.fastpath.{role}"]
+    (found,) = [step for step in steps(play("site")) if short(step) == role]
     assert variable in str(found["when"])
+
+
+@pytest.mark.parametrize("name", ["plan", "site", "teardown"])
+def test_without_a_cluster_nothing_of_it_is_done(name):
+    """Every step that talks to a cluster says so itself, or its whole playbook is left out."""
+    cluster = {"device_plugin", "networks", "multus", "cni_plugins", "rollout/out", "rollout/back"}
+    for each in plays(name):
+        if "ansible.builtin.import_playbook" in each:
+            assert ASKED in str(each["when"])
+            continue
+        for step in steps(each):
+            if short(step) in cluster:
+                assert ASKED in str(step["when"]), short(step)
+        for task in each.get("tasks", []):
+            for rescue in task.get("rescue", [])[:1]:
+                assert rescue["when"] == ASKED
 
 
 def test_the_plan_is_the_run_in_check_mode():
     assert play("plan")["check_mode"] is True
-    assert play("site")["roles"][: len(roles("plan"))] == play("plan")["roles"]
-    assert roles("site")[len(roles("plan")) :] == ["verify"]
+    planned = steps(play("plan"))
+    assert steps(play("site"))[: len(planned)] == planned
+    assert roles("site")[len(planned) :] == ["verify", "rollout/back"]
+    (cluster,) = [each for each in plays("plan") if "ansible.builtin.import_playbook" in each]
+    assert cluster["vars"] == {"cluster_nodes_follow": True, "cluster_is_planned": True}
+    assert play("cluster")["check_mode"] == "{{ cluster_is_planned | default(ansible_check_mode) }}"
 
 
 def test_nothing_needs_what_comes_after_the_reboot():
     order = roles("site")
-    assert order.index("boot_engine") < order.index("rollout")
+    assert order[:3] == ["preflight", "rollout/out", "preflight"]
+    assert "nfv.fastpath.boot_engine" in (CHECKOUT / "roles/hugepages/meta/main.yml").read_text()
     assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("dpdk")
     assert order.index("dpdk") < order.index("sriov") < order.index("ovs_dpdk") < order.index("verify")
 
 
+@pytest.mark.parametrize("name", ["plan", "site"])
+def test_a_look_that_is_skipped_leaves_what_was_found_before(name):
+    """The tasks of an import that is skipped are skipped one by one, and each registers just that."""
+    looks = [step for step in steps(play(name)) if short(step) == "preflight"]
+    assert len(looks) == 2
+    assert all(INCLUDE in step and "when" in step for step in looks)
+    assert ASKED in str(looks[0]["when"])
+
+
+def test_a_node_is_back_only_after_it_was_verified_and_offers_its_devices():
+    order = roles("site")
+    assert order.index("ovs_dpdk") < order.index("device_plugin") < order.index("verify") < order.index("rollout/back")
+    assert order[-1] == "rollout/back"
+
+
+def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
+    names = [each["name"] for each in plays("site")]
+    assert names.index("Bring about the cluster's part") < names.index("Apply")
+    assert plays("site")[-1]["ansible.builtin.import_playbook"] == "verify.yml"
+    order = ["networks/check", "multus/check", "cni_plugins", "multus", "networks", "device_plugin"]
+    assert roles("cluster") == order
+    assert "serial" not in play("cluster")
+
+
 def test_teardown_goes_the_other_way():
-    order = [role for role in roles("teardown") if role != "rollout"]
-    assert order[:3] == ["ovs_dpdk", "sriov", "dpdk"]
-    assert roles("teardown")[-1] == "rollout"
-    for role in [*order, "boot_engine"]:
+    order = [role for role in roles("teardown") if "rollout" not in role]
+    assert order == ["ovs_dpdk", "sriov", "dpdk", "kernel_args", "hugepages", "boot_engine"]
+    for role in order:
         assert play("teardown")["vars"][f"{role}_state"] == "absent"
-    assert play("teardown")["post_tasks"][0]["ansible.builtin.import_role"]["name"] == "nfv.fastpath.boot_engine"
+    assert roles("teardown")[0] == "rollout/out"
+    assert roles("teardown")[-3:] == ["rollout", "rollout/back", "boot_engine"]
+
+
+def test_teardown_of_the_cluster_goes_the_other_way():
+    before, _nodes, after = plays("teardown")
+    assert [short(step) for step in steps(before)] == ["device_plugin", "networks"]
+    assert [short(step) for step in steps(after)] == ["multus", "cni_plugins"]
+    for each in (before, after):
+        assert each["vars"] == {f"{short(step)}_state": "absent" for step in steps(each)}
 
 
 @pytest.mark.parametrize("name", ["site", "teardown"])
@@ -86,6 +158,16 @@ def test_the_first_failure_stops_the_run(name):
     assert play(name)["any_errors_fatal"] is True
     assert play(name)["max_fail_percentage"] == 0
     assert "serial" in play(name)
+
+
+@pytest.mark.parametrize("name", ["site", "teardown"])
+def test_a_failed_node_says_why_and_stays_failed(name):
+    (task,) = play(name)["tasks"]
+    mark, stop = task["rescue"]
+    assert mark["ansible.builtin.import_role"] == {"name": "nfv.fastpath.rollout", "tasks_from": "failed.yml"}
+    assert "ansible.builtin.fail" in stop
+    assert "when" not in stop
+    assert "always" not in task
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -62,6 +62,30 @@ def test_records(run, kind, name):
     assert result["msg"].splitlines()[0].startswith("b: nothing")
 
 
+def test_what_was_looked_at_in_the_cluster_is_a_part_of_its_own(run):
+    seen = {"checks": [{**CHECK, "layer": "cluster", "id": "cluster.node"}], "report_as": "cluster", "node_facts": {}}
+    one = {"__verify_result": {"checks": [CHECK]}, "__verify_cluster_result": seen}
+    skipped = {"__verify_result": {"checks": [CHECK]}, "__verify_cluster_result": {"skipped": True}}
+    _result, folder = run({"node0": skipped, "node1": one, "node2": one}, kind="verify")
+    report = json.loads((folder / "report.json").read_text())
+    assert [node["node"] for node in report["nodes"]] == ["node0", "node1", "node2", "cluster"]
+    assert report["summary"]["checks"] == 4
+
+
+def test_what_was_done_to_the_cluster_is_recorded_once(run):
+    networks = {**Plan(operations=(Operation("apply_object", "NAD a/b"),)).result(), "scope": "cluster"}
+    later = {**Plan().result(), "scope": "cluster"}
+    hostvars = {
+        "node1": {"__hugepages_result": PAGES, "__networks_result": networks},
+        "node2": {"__networks_result": later},
+    }
+    result, folder = run(hostvars, kind="apply", nodes=["node1", "node2"])
+    record = json.loads((folder / "run.json").read_text())
+    assert record["nodes"]["cluster"]["changed"] == ["networks"]
+    assert set(record["nodes"]["node1"]["concerns"]) == {"hugepages"}
+    assert "cluster: changed networks" in result["msg"]
+
+
 def test_a_second_report_replaces_the_first(run):
     run({"a": {"__verify_result": {"checks": [CHECK, CHECK]}}}, kind="verify")
     _result, folder = run({"a": {"__verify_result": {"checks": [CHECK]}}}, kind="verify")

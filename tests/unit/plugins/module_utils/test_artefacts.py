@@ -64,7 +64,7 @@ def test_own_url_and_file():
     ("overrides", "variable", "text"),
     [
         (["dpdk"], "fastpath_artefacts", "mapping"),
-        ({"dpkd": {}}, "fastpath_artefacts.dpkd", "known are dpdk"),
+        ({"dpkd": {}}, "fastpath_artefacts.dpkd", "known are cni-plugins, dpdk"),
         ({"dpdk": "24.11.8"}, "fastpath_artefacts.dpdk", "mapping"),
         ({"dpdk": {"sum": SUM}}, "fastpath_artefacts.dpdk.sum", "known key"),
         ({"dpdk": {"version": 24.11, "sha256": SUM}}, "fastpath_artefacts.dpdk.version", "in quotes"),

@@ -278,6 +278,7 @@ def test_the_real_registry(tmp_path):
         "ovs_packages",
         "ovs_bundle",
         "ovs_dpdk",
+        "cni_plugins",
     ]
     assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]
     for name, entry in _concerns.REGISTRY.items():

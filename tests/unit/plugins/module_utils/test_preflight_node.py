@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
+from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import note
 
 FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
 
 
-def planner(error=None, specs=None, steps=()):
+def planner(error=None, specs=None, steps=(), reboot=""):
     class Some(Concern):
         name = "some"
 
@@ -34,7 +35,7 @@ def planner(error=None, specs=None, steps=()):
         def plan(self, current, desired):
             if error:
                 raise error
-            return Plan(operations=tuple(steps))
+            return Plan(operations=tuple(steps), reboot_reason=reboot)
 
     return Some
 
@@ -160,6 +161,38 @@ def test_disruption_without_consent_is_refused_before_anything_else_happens(host
         run(host, sriov=vfs)
     assert variables(host, sriov=vfs) == ["fastpath_disruption_ok"]
     assert run(host, sriov=vfs, disruption_ok=True)["changed"] is False
+
+
+IN_USE = InUse("fastpath_sriov[0].num_vfs", 7, "would remove VF 1, which is used by netns:x: move its users away first")
+
+
+def test_users_are_no_problem_where_they_are_moved_away_first(host):
+    step = Operation("set_numvfs", "0000:81:00.0", 2, 7, disruptive=True, reason="all 2 are removed first")
+    result = run(host, sriov=planner(Refused([IN_USE])), hugepages=planner(steps=[step]), drain_first=True)
+    assert result["in_use"] is True
+    assert result["disrupts"] == [
+        str(IN_USE),
+        "set_numvfs 0000:81:00.0: all 2 are removed first",
+    ]
+    assert variables(host, sriov=planner(Refused([IN_USE]))) == ["fastpath_sriov[0].num_vfs"]
+
+
+def test_other_problems_stay_problems(host):
+    both = Refused([IN_USE, Problem("fastpath_sriov[0].num_vfs", 99, "supports 7 VFs")])
+    with pytest.raises(Refused) as refused:
+        run(host, sriov=planner(both), drain_first=True)
+    assert [problem.value for problem in refused.value.problems] == [99]
+
+
+def test_reasons_to_reboot_are_known_before_the_run(host):
+    result = run(host, kernel_args=planner(reboot="boot arguments wait"))
+    assert result["reboot_reasons"] == {"kernel_args": "boot arguments wait"}
+    assert (result["disrupts"], result["in_use"]) == ([], False)
+
+
+def test_reasons_of_former_runs_still_stand(host):
+    note(host, "hugepages", "pages wait")
+    assert run(host)["reboot_reasons"] == {"hugepages": "pages wait"}
 
 
 OVS = {

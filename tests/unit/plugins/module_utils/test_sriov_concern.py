@@ -9,7 +9,7 @@ import json
 import os
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES, FakeNode
 from ansible_collections.nfv.fastpath.tests.unit.sriov_words import (
@@ -170,8 +170,9 @@ def test_vfs_in_use_are_never_removed(node, consent):
         lambda: apply(node, [], disruption_ok=consent),
         lambda: tear_down(node, disruption_ok=consent),
     ):
-        with pytest.raises(Refused, match=f"VF {address}.* is used by address:192.0.2.7"):
+        with pytest.raises(Refused, match=f"VF {address}.* is used by address:192.0.2.7") as refused:
             work()
+        assert all(isinstance(problem, InUse) for problem in refused.value.problems)
     assert node.writes == []
 
 
@@ -179,8 +180,9 @@ def test_vfs_in_use_keep_their_driver(node):
     apply(node, SPEC)
     address = use(node, 4)
     other = [{**SPEC[0], "vfs": [*SPEC[0]["vfs"][:3], {"indexes": "4-5", "driver": "vfio-pci"}]}]
-    with pytest.raises(Refused, match=f"VF {address} has driver igbvf and is used by"):
+    with pytest.raises(Refused, match=f"VF {address} has driver igbvf and is used by") as refused:
         apply(node, other, disruption_ok=True)
+    assert [type(problem) for problem in refused.value.problems] == [InUse]
 
 
 def test_other_vfs_of_the_pf_may_change_meanwhile(node):

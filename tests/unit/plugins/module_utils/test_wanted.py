@@ -88,6 +88,7 @@ def test_variables_like_nothing_known_and_of_ones_own():
 def test_specs_are_as_the_modules_store_them():
     assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
         "boot_engine": None,
+        "cni_plugins": None,
         "dpdk": None,
         "hugepages": [],
         "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},

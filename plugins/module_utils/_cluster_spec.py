@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. What all nodes of a cluster say together about pools and networks. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import (
+    DEFAULT_PREFIX,
+    PoolOptions,
+    parse_pools,
+    parse_prefix,
+    resource_names,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import NodePools, parse_node_pools
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions import (
+    check_networks,
+    cni_plugins,
+    definitions,
+    network_warnings,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE, merge_specs, parse_networks
+
+
+class ClusterSpec:
+    """What the nodes of one cluster say together: pools, their resources, and networks. Refused where they disagree."""
+
+    def __init__(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+        """``hosts``: variables by node name."""
+        self.problems: list[Problem] = []
+        self.pools: dict[str, NodePools] = {}
+        self.options: dict[str, dict[str, PoolOptions]] = {}
+        self.prefixes: dict[str, str] = {}
+        for node, variables in hosts.items():
+            self._add(node, variables)
+        given = merge_specs(variables.get(VARIABLE) for variables in hosts.values())
+        self.networks, problems = parse_networks(given)
+        self.resources = self._resources()
+        slices = [part for pools in self.pools.values() for part in pools.slices]
+        problems = [*problems, *check_networks(self.networks, slices, self.resources, given)]
+        self.problems = each_once([*self.problems, *problems])
+        self.warnings = network_warnings(self.networks, len(hosts))
+
+    def _add(self, node: str, variables: Mapping[str, Any]) -> None:
+        options, problems = parse_pools(variables.get("fastpath_pools"))
+        by_hand = [name for name, option in options.items() if option.by_hand]
+        pools, more = parse_node_pools(variables.get("fastpath_sriov"), variables.get("fastpath_vdpa"), by_hand)
+        prefix, wrong = parse_prefix(variables.get("fastpath_resource_prefix") or DEFAULT_PREFIX)
+        self.problems += [*problems, *more, *wrong]
+        self.pools[node], self.options[node], self.prefixes[node] = pools, options, prefix
+
+    def _resources(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for node in self.pools:
+            for pool, name in self.node_resources(node).items():
+                former = found.setdefault(pool, name)
+                if former != name:
+                    shape = f"is {name} on {node} and {former} on others: one pool has one name in the whole cluster"
+                    self.problems.append(Problem("fastpath_resource_prefix", self.prefixes[node], shape))
+        return dict(sorted(found.items()))
+
+    def node_resources(self, node: str) -> dict[str, str]:
+        return resource_names(self.pools[node].names, self.options[node], self.prefixes[node])
+
+    def allocatable(self, node: str) -> dict[str, int]:
+        """How many devices of each resource a node shall have, where the number is known."""
+        names = self.node_resources(node)
+        return {names[pool]: count for pool, count in self.pools[node].counts().items()}
+
+    def definitions(self) -> list[dict[str, Any]]:
+        return definitions(self.networks, self.resources)
+
+    def result(self) -> dict[str, Any]:
+        """All that is computed from it, for the module cluster_spec_info."""
+        self.must_be_right()
+        return {
+            "changed": False,
+            "resources": dict(self.resources),
+            "allocatable": {node: self.allocatable(node) for node in self.pools},
+            "definitions": self.definitions(),
+            "plugins": list(cni_plugins(self.networks)),
+        }
+
+    def must_be_right(self) -> None:
+        if self.problems:
+            raise Refused(self.problems)
+
+
+def each_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Nodes of one group say the same wrong thing. Values need not be hashable."""
+    found: list[Problem] = []
+    for problem in problems:
+        if problem not in found:
+            found.append(problem)
+    return found

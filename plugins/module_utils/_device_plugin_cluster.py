@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. What the module device_plugin does, apart from Ansible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import selector
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import listed
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_wait import condition, pod_node, pod_unmet
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import (
+    DEFAULT_PREFIX,
+    parse_pools,
+    parse_prefix,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups import (
+    COMPONENT,
+    CONFIG_KEY,
+    GROUP_LABEL,
+    SEEN_ANNOTATION,
+    GroupsPlan,
+    Member,
+    plan_groups,
+    plan_groups_teardown,
+    view,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import parse_devices
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Kube
+from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import KINDS, NODES, PODS
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DevicePluginTask:
+    """The module's options. ``members``: what was found on each node, by its name in the cluster."""
+
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    present: bool = True
+    assign: bool = False
+    wait_timeout: float = 300
+
+    def result(self, kube: Kube, dry_run: bool) -> dict[str, Any]:
+        """Groups for the manifests; with ``assign`` nodes get their group, and what is stale starts again."""
+        members = self._members() if self.present else []
+        nodes = listed(kube, NODES) or []
+        views = [view(node) for node in nodes]
+        plan = plan_groups(members, views, self._known(kube)) if self.present else plan_groups_teardown(views)
+        if plan.problems:
+            raise Refused(plan.problems)
+        if self.assign and not dry_run:
+            self._carry_out(kube, plan, {node["metadata"]["name"]: node for node in nodes})
+            self._wait(kube, plan, members)
+        done = Plan(
+            operations=plan.operations() if self.assign else (),
+            before={name: before for name, (before, _after) in sorted(plan.moves.items())},
+            after={name: after for name, (_before, after) in sorted(plan.moves.items())},
+        )
+        return {
+            **done.result(),
+            "groups": plan.as_json(),
+            "members": {group: list(names) for group, names in plan.members.items()},
+            "warnings_found": list(plan.warnings),
+            "scope": "cluster",
+        }
+
+    def _members(self) -> list[Member]:
+        found = []
+        problems: list[Problem] = []
+        for node, given in sorted(self.members.items()):
+            options, wrong = parse_pools(given.get("pools"))
+            prefix, more = parse_prefix(given.get("prefix") or DEFAULT_PREFIX)
+            problems += [*wrong, *more]
+            devices = parse_devices(given.get("devices") or ())
+            found.append(Member(node, devices, str(given.get("fingerprint") or ""), options, prefix))
+        if problems:
+            raise Refused(problems)
+        return found
+
+    @staticmethod
+    def _known(kube: Kube) -> dict[str, str]:
+        maps = listed(kube, KINDS["ConfigMap"], selector(COMPONENT)) or []
+        pairs = [((item["metadata"].get("labels") or {}).get(GROUP_LABEL), item.get("data") or {}) for item in maps]
+        return {str(group): data[CONFIG_KEY] for group, data in pairs if group and CONFIG_KEY in data}
+
+    def _carry_out(self, kube: Kube, plan: GroupsPlan, nodes: Mapping[str, Item]) -> None:
+        """The mark of what was seen comes last: cut off before it, the next run starts the plugin once more."""
+        gone = self._end_pods(kube, plan.restarts) if plan.restarts else []
+        left = kube.wait(lambda: _still_there(kube, gone), self.wait_timeout) if gone else []
+        if left:
+            raise FastpathError(f"The device plugin did not end after {self.wait_timeout:g} s: {', '.join(left)}.")
+        for name in sorted({*plan.moves, *plan.marks}):
+            patch = _patch(nodes[name], plan, name)
+            if patch:
+                kube.merge_patch(NODES.path(name=name), patch)
+
+    @staticmethod
+    def _end_pods(kube: Kube, nodes: Sequence[str]) -> list[str]:
+        pods = listed(kube, PODS, selector(COMPONENT)) or []
+        ended = []
+        for pod in pods:
+            if pod_node(pod) in nodes:
+                metadata = pod["metadata"]
+                kube.delete(PODS.path(metadata["namespace"], metadata["name"]), metadata["uid"])
+                ended.append(metadata["uid"])
+        return ended
+
+    def _wait(self, kube: Kube, plan: GroupsPlan, members: Iterable[Member]) -> None:
+        """Only for nodes whose plugin starts in this run, and that can answer."""
+        started = {*plan.restarts, *(name for name, (_before, after) in plan.moves.items() if after)}
+        waiting = [member for member in members if member.node in started]
+        if not waiting:
+            return
+
+        def unmet() -> list[str]:
+            nodes = {node["metadata"]["name"]: node for node in kube.items(NODES.path()) or ()}
+            pods = kube.items(PODS.path(), selector(COMPONENT)) or []
+            return [reason for member in waiting for reason in member_unmet(member, nodes[member.node], pods)]
+
+        left = kube.wait(unmet, self.wait_timeout)
+        if left:
+            message = f"The device plugin is not ready after {self.wait_timeout:g} s: {'; '.join(left)}."
+            raise FastpathError(message, unmet=left)
+
+
+def member_unmet(member: Member, node: Item, pods: Iterable[Item]) -> list[str]:
+    """Why a node does not offer yet what its plugin should have found; a node that is down is not waited for."""
+    if condition(node, "Ready") != "True":
+        return []
+    group = view(node).group
+    own = [pod for pod in pods if pod_node(pod) == member.node and _group_of(pod) == group]
+    reason = pod_unmet(own[0]) if own else "there is no pod yet"
+    if reason:
+        return [f"{member.node}: {reason}"]
+    return allocatable_unmet(node, member.found_now())
+
+
+def allocatable_unmet(node: Item, expected: Mapping[str, int]) -> list[str]:
+    """Resources of which a node does not offer the expected number."""
+    name, have = node["metadata"]["name"], (node.get("status") or {}).get("allocatable") or {}
+    return [
+        f"{name}: {resource} is {have.get(resource, 0)}, expected {count}"
+        for resource, count in sorted(expected.items())
+        if str(have.get(resource, 0)) != str(count)
+    ]
+
+
+def offered_resources(maps: Iterable[Item]) -> frozenset[str]:
+    """Names of all resources in the configurations of our device plugin."""
+    found: set[str] = set()
+    for item in maps:
+        try:
+            entries = json.loads((item.get("data") or {}).get(CONFIG_KEY) or "{}").get("resourceList") or ()
+            found |= {f"{entry['resourcePrefix']}/{entry['resourceName']}" for entry in entries}
+        except (ValueError, KeyError, AttributeError, TypeError):
+            # Somebody edited it; the plugin cannot read it either.
+            continue
+    return frozenset(found)
+
+
+def _group_of(pod: Item) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(GROUP_LABEL, ""))
+
+
+def _still_there(kube: Kube, uids: Sequence[str]) -> list[str]:
+    pods = kube.items(PODS.path(), selector(COMPONENT)) or []
+    return [pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] in uids]
+
+
+def _patch(node: Item, plan: GroupsPlan, name: str) -> dict[str, Any]:
+    """What is different on a node; empty where nothing is."""
+    metadata: dict[str, Any] = {}
+    now = view(node)
+    group = plan.moves[name][1] if name in plan.moves else now.group
+    if group != now.group:
+        metadata["labels"] = {GROUP_LABEL: group or None}
+    if plan.marks.get(name, now.seen) != now.seen:
+        metadata["annotations"] = {SEEN_ANNOTATION: plan.marks[name] or None}
+    return {"metadata": metadata} if metadata else {}

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Whether Multus answers on a node. A pod that starts while it does not, gets its default network only.
+
+The API server may still tell of the pods before a reboot; the node itself cannot be wrong about it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+
+THICK, THIN = "thick", "thin"
+SOCKET = "/run/multus/multus.sock"
+CONFIG_ENDINGS = (".conf", ".conflist", ".json")
+OURS = "00-multus.conf"
+PLUGINS = {THICK: "multus-shim", THIN: "multus"}
+PROBE_SECONDS = 5.0
+
+# Asks the daemon at a socket whether it is well; the answer, or why there is none.
+Probe = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class MultusState:
+    """``first``: the configuration that the kubelet's runtime takes. ``health``: empty where the daemon is well."""
+
+    first: str = ""
+    type: str = ""
+    binary: bool = False
+    kubeconfig: bool = False
+    health: str = ""
+
+
+class _OverSocket(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=PROBE_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def probe_socket(path: str) -> str:
+    """Empty where the daemon says that it is well."""
+    connection = _OverSocket(path)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        return "" if answer.status == 200 else f"{SOCKET} answers {answer.status} {answer.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{SOCKET}: {getattr(error, 'strerror', None) or error}"
+    finally:
+        connection.close()
+
+
+def read_multus(host: Host, bin_dir: str, config_dir: str, probe: Probe = probe_socket) -> MultusState:
+    names = [name for name in host.listdir(config_dir) if name.endswith(CONFIG_ENDINGS)]
+    first = names[0] if names else ""
+    kind = _type_of(host.read(f"{config_dir}/{first}")) if first else ""
+    return MultusState(
+        first=first,
+        type=kind,
+        binary=bool(kind) and bool((host.mode(f"{bin_dir}/{kind}") or 0) & 0o111),
+        kubeconfig=host.exists(f"{config_dir}/multus.d/multus.kubeconfig"),
+        health=probe(host.path(SOCKET)) if kind == PLUGINS[THICK] else "",
+    )
+
+
+def _type_of(text: str | None) -> str:
+    try:
+        config: Any = json.loads(text or "")
+        plugins = config.get("plugins") or [config]
+        return str(plugins[0].get("type") or "")
+    except (ValueError, AttributeError, IndexError):
+        return ""
+
+
+def multus_unmet(state: MultusState, variant: str) -> list[str]:
+    """What stands between a pod and its networks; empty: nothing."""
+    wanted = PLUGINS[variant]
+    if not state.first.startswith(OURS):
+        return [f"the first network configuration is {state.first or 'none'} and not that of Multus"]
+    if state.type != wanted:
+        return [f"{state.first} calls {state.type or 'nothing'} and not {wanted}"]
+    found = [] if state.binary else [f"the plugin {wanted} is missing"]
+    if variant == THIN and not state.kubeconfig:
+        found.append("multus.d/multus.kubeconfig is missing")
+    return [*found, *([state.health] if state.health else [])]

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All nodes together: what they agree on, and where they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import ClusterSpec, each_once
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+
+SRIOV = [
+    {
+        "pf": {"address": "0000:81:00.0"},
+        "num_vfs": 6,
+        "vfs": [
+            {"indexes": "0-1", "driver": "vfio-pci", "pool": "igb_dpdk"},
+            {"indexes": "2-5", "pool": "igb_kernel"},
+        ],
+    }
+]
+NETWORKS = [{"name": "fast", "type": "sriov", "pool": "igb_kernel", "vlan": 100}]
+
+
+def host(**variables: Any) -> dict[str, Any]:
+    return {"fastpath_sriov": SRIOV, "fastpath_networks": NETWORKS, "ansible_host": "192.0.2.1", **variables}
+
+
+def test_two_equal_nodes():
+    spec = ClusterSpec({"node1": host(), "node2": host()})
+    spec.must_be_right()
+    assert spec.allocatable("node1") == {"nfv.fastpath/igb_dpdk": 2, "nfv.fastpath/igb_kernel": 4}
+    assert spec.resources == {"igb_dpdk": "nfv.fastpath/igb_dpdk", "igb_kernel": "nfv.fastpath/igb_kernel"}
+    (made,) = spec.definitions()
+    assert made["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/resourceName": "nfv.fastpath/igb_kernel"}
+
+
+def test_a_node_with_nothing():
+    spec = ClusterSpec({"node1": {}, "node2": {}})
+    spec.must_be_right()
+    assert (spec.allocatable("node1"), spec.resources, spec.definitions()) == ({}, {}, [])
+
+
+def test_nodes_that_differ():
+    vdpa = [{"pf": {"address": "0000:02:00.0"}, "indexes": "0-2", "pool": "vdpa"}]
+    spec = ClusterSpec(
+        {
+            "node1": host(fastpath_resource_prefix="intel.com"),
+            "node2": {"fastpath_vdpa": vdpa, "fastpath_pools": {"vdpa": {"resource_prefix": "example.com"}}},
+        }
+    )
+    spec.must_be_right()
+    assert spec.allocatable("node2") == {"example.com/vdpa": 3}
+    assert spec.allocatable("node1") == {"intel.com/igb_dpdk": 2, "intel.com/igb_kernel": 4}
+
+
+def test_devices_by_hand_have_no_number():
+    pools = {"fpga": {"device_type": "accelerator", "selectors": [{"vendors": ["8086"]}]}}
+    spec = ClusterSpec({"node1": {"fastpath_pools": pools}})
+    spec.must_be_right()
+    assert spec.resources == {"fpga": "nfv.fastpath/fpga"}
+    assert spec.allocatable("node1") == {}
+
+
+def test_one_pool_has_one_name():
+    spec = ClusterSpec({"node1": host(), "node2": host(fastpath_resource_prefix="intel.com")})
+    with pytest.raises(Refused) as refused:
+        spec.must_be_right()
+    assert refused.value.problems[0] == Problem(
+        "fastpath_resource_prefix",
+        "intel.com",
+        "is intel.com/igb_dpdk on node2 and nfv.fastpath/igb_dpdk on others: "
+        "one pool has one name in the whole cluster",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"fastpath_resource_prefix": "Intel.com/"}, "fastpath_resource_prefix = 'Intel.com/'"),
+        ({"fastpath_pools": {"igb_dpdk": {"selectors": {"needVhost": True}}}}, "Did you mean needVhostNet?"),
+        ({"fastpath_networks": [{**NETWORKS[0], "pool": "none"}]}, "is a pool that no node has"),
+        ({"fastpath_vdpa": [{"pf": {"address": "0000:81:00.0"}, "indexes": 0, "pool": "v"}]}, "belongs to one pool"),
+        ({"fastpath_sriov": [{"pf": {"address": "0000:81:00.0"}}]}, "num_vfs"),
+    ],
+)
+def test_what_is_wrong_on_all_nodes_is_said_once(variables, words):
+    spec = ClusterSpec({"node1": host(**variables), "node2": host(**variables)})
+    assert len([problem for problem in spec.problems if words in str(problem)]) == 1, spec.problems
+
+
+def test_a_wrong_network_is_not_also_said_to_fit_no_pool():
+    spec = ClusterSpec({"node1": host(fastpath_networks=[{"name": "A", "type": "sriov", "pool": "none"}])})
+    assert [problem.variable for problem in spec.problems] == ["fastpath_networks[0].name"]
+
+
+def test_problems_of_all_layers_come_at_once():
+    networks = [{"name": "a", "type": "sriov", "pool": "none"}, {"name": "b", "type": "macvlan", "vlan": 3}]
+    spec = ClusterSpec({"node1": host(fastpath_networks=networks, fastpath_resource_prefix="X")})
+    assert [problem.variable for problem in spec.problems] == [
+        "fastpath_resource_prefix",
+        "fastpath_networks[1].vlan",
+        "fastpath_networks[1].master",
+        "fastpath_networks[0].pool",
+    ]
+
+
+def test_everything_that_is_computed():
+    result = ClusterSpec({"node1": host(), "node2": {}}).result()
+    assert result["allocatable"] == {"node1": {"nfv.fastpath/igb_dpdk": 2, "nfv.fastpath/igb_kernel": 4}, "node2": {}}
+    assert result["plugins"] == ["sriov"]
+    assert [item["metadata"]["name"] for item in result["definitions"]] == ["fast"]
+    assert (result["changed"], set(result["resources"])) == (False, {"igb_dpdk", "igb_kernel"})
+    with pytest.raises(Refused):
+        ClusterSpec({"node1": {"fastpath_networks": 3}}).result()
+
+
+def test_each_once_takes_values_that_cannot_be_hashed():
+    problem = Problem("a", [{}], "b")
+    assert each_once([problem, Problem("a", [{}], "b"), Problem("a", {}, "b")]) == [problem, Problem("a", {}, "b")]
