@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -19,3 +20,8 @@ def unit_properties(host: Host, unit: str, names: Sequence[str]) -> dict[str, st
 
 def is_active(host: Host, unit: str) -> bool:
     return unit_properties(host, unit, ["ActiveState"])["ActiveState"] in ("active", "activating", "reloading")
+
+
+def unit_environment(text: str) -> dict[str, str]:
+    """The property Environment by name: assignments with blanks stand in quotes."""
+    return dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)

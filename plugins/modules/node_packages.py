@@ -36,7 +36,8 @@ options:
     default: false
   state:
     description:
-      - V(present) installs what is missing, V(absent) forgets what was installed, and with O(remove_packages=true) removes it.
+      - V(present) installs what is missing, V(absent) forgets what was installed.
+      - With O(remove_packages=true) it is removed then.
     type: str
     choices:
       - present
