@@ -70,6 +70,13 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
         "sha256": ["5e7e39f31ca45bd3bee8bf3b5ffc4231f93d75126b2a25bfebc3c80afe24c32f"],
         "sources": [{"url": "https://github.com/k8snetworkplumbingwg/whereabouts/archive/refs/tags/v0.9.4.tar.gz"}],
     },
+    "kubernetes-node": {
+        "version": "1.36.3",
+        "file": "kubernetes-node-linux-amd64-1.36.3.tar.gz",
+        # Used only with a checksum that the user gives, and not part of a mirror before.
+        "sha256": [],
+        "sources": [{"url": "https://dl.k8s.io/v1.36.3/kubernetes-node-linux-amd64.tar.gz"}],
+    },
     "seastar": {
         "version": "525fcc86e",
         "file": "seastar-525fcc86e.tar.xz",

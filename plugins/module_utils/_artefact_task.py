@@ -57,7 +57,8 @@ class ArtefactTask:
         if wrong:
             message = f"is not in the list of artefacts; known are {', '.join(sorted(known))}."
             raise Refused([Problem("names", name, message) for name in wrong])
-        return [known[name] for name in (self.names or sorted(known))]
+        usable = sorted(name for name, artefact in known.items() if artefact.sha256)
+        return [known[name] for name in (self.names or usable)]
 
     def _fetch(self, fetcher: Fetcher, wanted: list[Artefact]) -> dict[str, Fetched | None]:
         found: dict[str, Fetched | None] = {}

@@ -23,6 +23,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_sources import (
     RELEASE,
     RELEASE_MODULE,
     RELEASED,
+    TOOLS_ARTEFACT,
+    VARIABLE,
     Sources,
     UserArchive,
     bundle_key,
@@ -51,6 +53,7 @@ class CniBundleTask:
     cache: str | None = None
     host: Host = field(default_factory=Host)
     fetcher: Fetcher | None = None
+    variable: str = VARIABLE
 
     def result(self, dry_run: bool) -> dict[str, Any]:
         archives = self._archives()
@@ -62,7 +65,7 @@ class CniBundleTask:
         before = manifest is not None
         if manifest is None and not dry_run:
             manifest = _Maker(self, archives, sources, known).make(key, folder)
-        names = [*sources.archived, *sources.released, *sources.built]
+        names = [*sources.archived, *sources.released, *sources.built, *sources.tools]
         return {
             "changed": not before,
             "diff": {"before": {"made": before}, "after": {"made": True}},
@@ -72,7 +75,7 @@ class CniBundleTask:
 
     def _archives(self) -> list[UserArchive]:
         """The user's archives, looked into. Refused where one is not there or not what its checksum says."""
-        given, problems = parse_archives(self.archives)
+        given, problems = parse_archives(self.archives, self.variable)
         found = []
         for archive in given:
             try:
@@ -131,6 +134,10 @@ class _Maker:
             used.update(dict.fromkeys(wanted, self.archives[place].path))
         if self.sources.released:
             used.update(dict.fromkeys(self.sources.released, self._release(target)))
+        if self.sources.tools:
+            fetched = self._fetcher().fetch(self.known[TOOLS_ARTEFACT])
+            _extract(fetched.path, self.sources.tools, target)
+            used.update(dict.fromkeys(self.sources.tools, fetched.source.where))
         for name in self.sources.built:
             used[name] = self._build(name, target, work)
         return used

@@ -45,13 +45,16 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._store import RECORD_
 
 KEPT = f"{RECORD_FOLDER}/cni"
 ANSWERS = "answers"
-REMEDY = "Run the role cni_plugins again, and look for what else writes into that folder"
+REMEDY = "Run the role again that placed it, and look for what else writes into that folder"
 
 
 class CniPluginsConcern(Concern[CniState, CniSpec]):
     """Spec: see ``parse_cni``. ``archive``: where the bundle was put for this run."""
 
     name = NAME
+    kept = KEPT
+    # What pods leave on the node, in both folders.
+    left_behind: tuple[tuple[str, ...], tuple[str, ...]] = (LEFT_IN_BIN, LEFT_IN_CONFIG)
 
     def __init__(self, host: Host, spec: Any = None, archive: str | None = None, probe: Probe = probe_socket) -> None:
         super().__init__(host)
@@ -69,7 +72,8 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
         bin_dir = record.get("bin_dir") or asked.bin_dir
         config_dir = record.get("config_dir") or asked.config_dir
         names = sorted({*(asked.plugins or {}), *record.get("placed", {})})
-        left = [f"{bin_dir}/{name}" for name in LEFT_IN_BIN] + [f"{config_dir}/{name}" for name in LEFT_IN_CONFIG]
+        in_bin, in_config = self.left_behind
+        left = [f"{bin_dir}/{name}" for name in in_bin] + [f"{config_dir}/{name}" for name in in_config]
         return CniState(
             files={name: self._checksum(bin_dir, name, record) for name in names},
             left=tuple(path for path in left if self.host.exists(path)),
@@ -105,8 +109,8 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
                 self._restore(name, operation)
             elif operation.action == REMOVE:
                 self.host.remove(operation.target)
-            self.host.remove(f"{KEPT}/{name}")
-            self.host.remove_empty_folder(KEPT)
+            self.host.remove(f"{self.kept}/{name}")
+            self.host.remove_empty_folder(self.kept)
             self.store.save_record(released(self.store.record(), name))
 
     def finish(self, plan: Plan) -> None:
@@ -129,7 +133,7 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
             seen = self._hashed(path)
             if seen is not None and not (self.host.mode(path) or 0) & 0o111:
                 seen = "a file that cannot be run"
-            checks.append(Check("cni_plugins.plugin", NAME, path, checksum, seen, REMEDY))
+            checks.append(Check(f"{self.name}.plugin", self.name, path, checksum, seen, REMEDY))
         if desired.multus:
             unmet = multus_unmet(
                 read_multus(self.host, current.bin_dir, current.config_dir, self._probe), desired.multus
@@ -160,21 +164,21 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
         if seen != operation.after:
             raise FastpathError(f"{name} in the archive has sha256 {seen}, its manifest says {operation.after}.")
         former = self.store.record().get("former", {}).get(name)
-        if former is not None and not self.host.exists(f"{KEPT}/{name}"):
+        if former is not None and not self.host.exists(f"{self.kept}/{name}"):
             self._keep(name, operation.target)
         self.host.write_file(operation.target, content, mode=0o755)
 
     def _keep(self, name: str, path: str) -> None:
         content = self.host.read_bytes(path)
         if content is not None:
-            self.host.write_file(f"{KEPT}/{name}", content, mode=self.host.mode(path) or 0o755)
+            self.host.write_file(f"{self.kept}/{name}", content, mode=self.host.mode(path) or 0o755)
 
     def _restore(self, name: str, operation: Operation) -> None:
-        content = self.host.read_bytes(f"{KEPT}/{name}")
+        content = self.host.read_bytes(f"{self.kept}/{name}")
         if content is None:
             # Cut off before it was kept, so it was never replaced either.
             return
-        self.host.write_file(operation.target, content, mode=self.host.mode(f"{KEPT}/{name}") or 0o755)
+        self.host.write_file(operation.target, content, mode=self.host.mode(f"{self.kept}/{name}") or 0o755)
 
     def _content(self, name: str) -> bytes:
         if self._bundle is None:
@@ -187,7 +191,7 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
         """One pass, since a compressed archive has no shorter way to its end."""
         bundle = (self._spec or {}).get("bundle") or {}
         if not self.archive or not os.path.exists(self.archive):
-            raise FastpathError("The archive with the CNI plugins did not arrive on the node.")
+            raise FastpathError(f"The archive of {self.name} did not arrive on the node.")
         seen = file_sha256(self.archive)
         if seen != bundle.get("sha256"):
             raise FastpathError(

@@ -26,6 +26,8 @@ RELEASED = {
     **dict.fromkeys(("dhcp", "host-local", "static"), "plugins/ipam"),
     **dict.fromkeys(("bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"), "plugins/meta"),
 }
+# The same way is good for the node's part of Kubernetes.
+TOOLS, TOOLS_ARTEFACT = ("kubelet", "kubeadm", "kubectl"), "kubernetes-node"
 RELEASE_MODULE = "github.com/containernetworking/plugins"
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?\Z")
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -57,22 +59,23 @@ class UserArchive:
 
 @dataclass(frozen=True)
 class Sources:
-    """Every plugin once: by place of its archive, from the release, or from source."""
+    """Every plugin once: by place of its archive, from the release, from source, or a program of Kubernetes."""
 
     archived: Mapping[str, int] = field(default_factory=dict)
     released: tuple[str, ...] = ()
     built: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
-def parse_archives(value: Any) -> tuple[list[UserArchive], list[Problem]]:
+def parse_archives(value: Any, variable: str = VARIABLE) -> tuple[list[UserArchive], list[Problem]]:
     """``[/path/a.tgz, {path: /path/b.tar.xz, sha256: ...}]``."""
     if value is None:
         return [], []
     if not isinstance(value, (list, tuple)):
-        return [], [Problem(VARIABLE, value, "must be a list of archives on the controller")]
+        return [], [Problem(variable, value, "must be a list of archives on the controller")]
     found, problems = [], []
     for number, entry in enumerate(value):
-        where = f"{VARIABLE}[{number}]"
+        where = f"{variable}[{number}]"
         given = {"path": entry} if isinstance(entry, str) else entry
         if not isinstance(given, Mapping) or not isinstance(given.get("path"), str) or set(given) - {"path", "sha256"}:
             problems.append(Problem(where, entry, "must be a path, or a mapping with path and sha256"))
@@ -88,7 +91,7 @@ def parse_archives(value: Any) -> tuple[list[UserArchive], list[Problem]]:
 def choose(names: Iterable[Any], archives: Sequence[UserArchive]) -> Sources:
     """Archives first, in their order: what a user brings is what a user wants. Refused where a plugin is nowhere."""
     archived: dict[str, int] = {}
-    released, built, problems = [], [], []
+    released, built, tools, problems = [], [], [], []
     for name in sorted(set(map(str, names))):
         place = next((number for number, archive in enumerate(archives) if name in archive.holds), None)
         if not NAME.match(name):
@@ -99,6 +102,8 @@ def choose(names: Iterable[Any], archives: Sequence[UserArchive]) -> Sources:
             released.append(name)
         elif name in BUILT:
             built.append(name)
+        elif name in TOOLS:
+            tools.append(name)
         else:
             message = (
                 f"is in no archive of {VARIABLE}, and the collection does not know where to get it: add one that has it"
@@ -106,7 +111,7 @@ def choose(names: Iterable[Any], archives: Sequence[UserArchive]) -> Sources:
             problems.append(Problem("names", name, message))
     if problems:
         raise Refused(problems)
-    return Sources(archived, tuple(released), tuple(built))
+    return Sources(archived, tuple(released), tuple(built), tuple(tools))
 
 
 def bundle_key(sources: Sources, archives: Sequence[UserArchive], known: Mapping[str, Artefact]) -> str:
@@ -114,6 +119,7 @@ def bundle_key(sources: Sources, archives: Sequence[UserArchive], known: Mapping
     parts: dict[str, Any] = {name: ["archive", archives[place].sha256] for name, place in sources.archived.items()}
     parts.update({name: _of_artefact(known[RELEASE]) for name in sources.released})
     parts.update({name: [*_of_artefact(known[BUILT[name].artefact]), BUILT[name].package] for name in sources.built})
+    parts.update({name: _of_artefact(known[TOOLS_ARTEFACT]) for name in sources.tools})
     text = json.dumps([SCHEMA, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

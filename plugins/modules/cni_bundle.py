@@ -14,6 +14,8 @@ author:
 description:
   - Gathers the named plugins. They come from archives of one's own, else from the upstream release of the standard
     plugins, else from source, built by Go on the controller (V(sriov), V(whereabouts)).
+  - The programs V(kubelet), V(kubeadm) and V(kubectl) can be had in the same way, from archives or from the artefact
+    C(kubernetes-node).
   - Where the release cannot be had, the standard plugins are built from the same version of their Go module.
   - The same plugins from the same sources are made once and kept in a cache.
 options:
@@ -37,6 +39,11 @@ options:
     description:
       - As O(nfv.fastpath.artefact#module:overrides).
     type: raw
+  variable:
+    description:
+      - The name by which problems call O(archives).
+    type: str
+    default: fastpath_cni_archives
   cache:
     description:
       - The folder of the cache. By default C(fastpath/cni) in the user's cache folder.
@@ -99,6 +106,7 @@ def main() -> None:
             "archives": {"type": "raw"},
             "mirror": {"type": "path"},
             "overrides": {"type": "raw"},
+            "variable": {"type": "str", "default": "fastpath_cni_archives"},
             "cache": {"type": "path"},
         },
         supports_check_mode=True,
