@@ -50,7 +50,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._owned_files import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._systemd import unit_environment, unit_properties
 
-PODS = "/var/lib/kubelet/pods"
+# Gone after a boot, when nothing is left that a policy has placed.
+TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 SECONDS = 120.0
 APPLY = "Apply the role kubernetes again, and look at journalctl -u kubelet."
 PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Environment", "ExecStart")
@@ -91,7 +92,7 @@ class KubeletConcern(Concern[KubeletState, KubeletSpec]):
             cpus=parse_cpu_list(cpus),
             numa=_numa(host),
             machine_bytes=memory(host)[None] * 1024,
-            pods=len(host.listdir(PODS)),
+            running=len(host.listdir(TASKS)),
             record=record,
         )
         return self._with_files(state)

@@ -21,13 +21,14 @@ options:
   spec:
     description:
       - The desired state, a mapping. It is checked by the module itself, which reports all problems at once.
-      - C(join) is V(none), V(kubeadm), V(kubeconfig), or V(init) for a new cluster. With V(none) only versions are compared.
+      - C(join) is V(none), V(kubeadm), V(kubeconfig), or V(init) for a new cluster. With V(none) only versions are
+        compared.
       - C(version) is that of the kubelet, such as V("1.36") or V("1.36.3"). The module upgrades nothing.
       - C(endpoint) is host and port of the API server, C(ca_hash) the hash of its CA as kubeadm prints it, or
         C(unsafe_skip_ca) V(true).
       - C(node_name) and C(node_ip) say as what the node joins.
-      - C(cluster_dns) and C(cluster_domain) are for the kubelet, C(pod_subnet), C(service_subnet) and C(image_repository)
-        for a new cluster.
+      - C(cluster_dns) and C(cluster_domain) are for the kubelet, C(pod_subnet), C(service_subnet) and
+        C(image_repository) for a new cluster.
       - C(swap_ok) lets a kubelet start while swap is in use.
     type: raw
   token:
@@ -136,7 +137,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "spec": {"type": "raw"},
-            **{name: secret for name in names},
+            **dict.fromkeys(names, secret),
             "ca": {"type": "str"},
             **STATE_OPTIONS,
         },

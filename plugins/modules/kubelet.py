@@ -14,8 +14,8 @@ author:
 description:
   - Writes further configuration for a kubelet, beside the one that it has, as JSON below
     C(/etc/kubernetes/kubelet.conf.d), and a drop-in for its unit.
-  - For the memory manager computes how much memory is reserved on which NUMA node. The sum must be, to the byte, that of
-    C(kube_reserved), C(system_reserved) and C(eviction_hard), which this module makes sure of before anything is changed.
+  - For the memory manager computes how much memory is reserved on which NUMA node. The sum must be, to the byte, that
+    of C(kube_reserved), C(system_reserved) and C(eviction_hard), which is made sure of before anything is changed.
   - A change of policy stops the kubelet, removes what it remembers of the former one, and starts it again. So does a
     change of hugepages, which a kubelet counts at its start only. The module knows what the kubelet started with, since
     the drop-in keeps a copy of it.
@@ -41,7 +41,7 @@ options:
     default: present
   disruption_ok:
     description:
-      - Consent to another policy while pods run here, whose CPUs and memory the kubelet then forgets.
+      - Consent to another policy while containers run here, whose CPUs and memory the kubelet then forgets.
     type: bool
     default: false
 requirements:

@@ -122,9 +122,9 @@ def test_the_main_files_amounts_do_not_spoil_the_sum(node):
 
 
 def test_a_policy_change_below_pods_needs_consent(node):
-    node.pods(4)
+    node.containers(4)
     with pytest.raises(
-        FastpathError, match=r"4 pods run here as the former policy placed them \(CPU manager none becomes static"
+        FastpathError, match=r"4 containers run here as the former policy placed them \(CPU manager none becomes static"
     ):
         run(node, FULL)
     assert conf(node) is None and node.starts == 1
@@ -132,7 +132,7 @@ def test_a_policy_change_below_pods_needs_consent(node):
 
 
 def test_what_changes_no_policy_needs_no_consent(node):
-    node.pods(4)
+    node.containers(4)
     plan = run(node, {"config": {"maxPods": 200}})
     assert not plan.disruptive
     assert actions(plan) == ["stop_kubelet", "write_file", "write_file", "reload_units", "start_kubelet"]
@@ -156,7 +156,7 @@ def test_hugepages_that_the_kubelet_has_not_seen(node):
 
 def test_hugepages_change_what_the_memory_manager_remembers(node):
     run(node, FULL)
-    node.pods(2)
+    node.containers(2)
     node.pages(1, 1048576, 1)
     with pytest.raises(FastpathError, match="NUMA node 1 has other hugepages now"):
         run(node, FULL)

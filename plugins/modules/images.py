@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright: nfv.fastpath contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: images
+short_description: Load images into containerd on a node, by digest
+version_added: 0.1.0
+author:
+  - nfv.fastpath contributors (@nfv-fastpath)
+description:
+  - Imports the images that M(nfv.fastpath.image_bundle) gathered to where the kubelet finds them, if any of them is
+    missing or another one.
+  - An image by the same name with another content, which this module did not load, is not replaced.
+options:
+  bundle:
+    description:
+      - The manifest of the bundle.
+    type: raw
+  archive:
+    description:
+      - The bundle's archive on the controller. It is copied to the node only if an image is missing.
+    type: path
+  state:
+    description:
+      - V(present) loads the images, V(absent) removes those that were loaded.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  disruption_ok:
+    description:
+      - Not needed by this module; all modules of the collection have the option.
+    type: bool
+    default: false
+requirements:
+  - python >= 3.9
+  - containerd on the node
+attributes:
+  action:
+    description: An action plugin copies the archive where it is needed.
+    support: full
+  check_mode:
+    description: Can run in check mode and return what would be changed.
+    support: full
+  diff_mode:
+    description: Returns digests before and after.
+    support: full
+  idempotent:
+    description: A second run changes nothing and writes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Load images
+  nfv.fastpath.images:
+    bundle: "{{ made.manifest }}"
+    archive: "{{ made.archive }}"
+"""
+
+RETURN = r"""
+operations:
+  description: What was done, or in check mode would be done, in order.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - action: load_images
+      target: localhost/example/agent:1.0
+      before: null
+      after: sha256:6d1f
+      disruptive: false
+      reason: ""
+reboot_required:
+  description: Always false.
+  returned: success
+  type: bool
+  sample: false
+reboot_reason:
+  description: Always empty.
+  returned: success
+  type: str
+  sample: ""
+disruptive:
+  description: Whether an operation disrupts running users.
+  returned: success
+  type: bool
+  sample: false
+problems:
+  description: Everything that is wrong with the request.
+  returned: when the request is refused
+  type: list
+  elements: dict
+archive_needed:
+  description: Whether nothing was done because the archive is not on the node. Never true after the action plugin.
+  returned: success
+  type: bool
+  sample: false
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._images_node import images_result
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"bundle": {"type": "raw"}, "archive": {"type": "path"}, **STATE_OPTIONS},
+        supports_check_mode=True,
+    )
+    run_guarded(module, lambda: images_result(Host(), module.params, module.check_mode, module.warn))
+
+
+if __name__ == "__main__":
+    main()
