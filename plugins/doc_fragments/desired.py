@@ -40,4 +40,16 @@ options:
     type: str
     choices: [packages, source]
     default: packages
+  container_runtime:
+    description:
+      - The desired containerd, as for M(nfv.fastpath.container_runtime). It is not looked at without it.
+    type: raw
+  kubernetes:
+    description:
+      - The desired membership in a cluster, as for M(nfv.fastpath.kube_join). It is not looked at without it.
+    type: raw
+  kubelet:
+    description:
+      - The desired policies of the kubelet, as for M(nfv.fastpath.kubelet). They are not looked at without it.
+    type: raw
 """

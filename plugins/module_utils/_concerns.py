@@ -98,6 +98,48 @@ def _cni_plugins(host: Host) -> Concern[Any, Any]:
     return CniPluginsConcern(host)
 
 
+def _container_runtime(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_node import ContainerRuntimeConcern
+
+    return ContainerRuntimeConcern(host)
+
+
+def _container_runtime_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_node import ContainerRuntimeConcern
+
+    return ContainerRuntimeConcern(host, looking_ahead=True)
+
+
+def _kube_join(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node import KubeJoinConcern
+
+    return KubeJoinConcern(host)
+
+
+def _kube_join_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node import KubeJoinConcern
+
+    return KubeJoinConcern(host, looking_ahead=True)
+
+
+def _kubelet(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_node import KubeletConcern
+
+    return KubeletConcern(host)
+
+
+def _kubelet_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_node import KubeletConcern
+
+    return KubeletConcern(host, looking_ahead=True)
+
+
+def _images(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._images_node import ImagesConcern
+
+    return ImagesConcern(host)
+
+
 @dataclass(frozen=True)
 class Entry:
     """``make`` for all uses but two; ``at_boot`` brings the concern back, None where a boot must not.
@@ -123,6 +165,10 @@ REGISTRY: dict[str, Entry] = {
     "ovs_dpdk": Entry(_ovs_dpdk, ahead=_ovs_dpdk_ahead),
     # Files, which a boot does not touch.
     "cni_plugins": Entry(_cni_plugins),
+    "container_runtime": Entry(_container_runtime, ahead=_container_runtime_ahead),
+    "kube_join": Entry(_kube_join, ahead=_kube_join_ahead),
+    "kubelet": Entry(_kubelet, ahead=_kubelet_ahead),
+    "images": Entry(_images),
 }
 
 CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}

@@ -13,6 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import Conc
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_sysfs import all_pages
+from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet import MEMORY_STATE
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import NodeFacts, discover_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
@@ -32,7 +33,12 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
 )
 
 # Where it is not that of the concern's name.
-VARIABLE_OF = {"ovs_bundle": "fastpath_ovs", "ovs_dpdk": "fastpath_ovs", "ovs_packages": "fastpath_ovs"}
+VARIABLE_OF = {
+    "kube_join": "fastpath_kubernetes",
+    "ovs_bundle": "fastpath_ovs",
+    "ovs_dpdk": "fastpath_ovs",
+    "ovs_packages": "fastpath_ovs",
+}
 
 
 def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) -> dict[str, Any]:
@@ -100,23 +106,35 @@ def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, fac
     """
     found = _Ahead()
     drained = bool(params.get("drain_first"))
+    pages_change = False
     for name, spec in concern_specs({**params, "noiommu_ok": True}).items():
         if spec is None or (name == "kernel_args" and facts.boot_loader is None):
             continue
         concern = concerns[name](host)
         try:
-            plan = concern.plan(concern.discover(), concern.parse(spec))
+            current, desired = concern.discover(), concern.parse(spec)
+            plan = concern.plan(current, desired)
         except Refused as refused:
             found.refused(refused.problems, drained)
             continue
         except FastpathError as error:
             found.problems.append(Problem(VARIABLE_OF.get(name, f"fastpath_{name}"), "as given", error.message))
             continue
-        found.disrupts += [f"{step.action} {step.target}: {step.reason}" for step in plan.disruptive]
+        pages_change = pages_change or (name == "hugepages" and any("pages" in step.action for step in plan.operations))
+        disruptive = plan.disruptive
+        if name == "kubelet" and pages_change and desired.static_memory:
+            disruptive = disruptive or _forgets_memory(current.running)
+        found.disrupts += [f"{step.action} {step.target}: {step.reason}" for step in disruptive]
         found.reboot_reasons.update({name: plan.reboot_reason} if plan.reboot_reason else {})
         if not (params["disruption_ok"] or drained):
-            found.problems += [_without_consent(step) for step in plan.disruptive]
+            found.problems += [_without_consent(step) for step in disruptive]
     return found
+
+
+def _forgets_memory(running: int) -> tuple[Operation, ...]:
+    """Not in the kubelet's plan yet, since the pages are not there yet."""
+    reason = f"{running} containers have memory that the kubelet has to forget, since hugepages change"
+    return (Operation("remove_state", MEMORY_STATE, disruptive=True, reason=reason),) if running else ()
 
 
 def _without_consent(step: Operation) -> Problem:

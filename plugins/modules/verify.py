@@ -24,6 +24,10 @@ options:
       - The engine on the node, as for M(nfv.fastpath.boot_engine); an empty dictionary takes its defaults.
         It is not checked without it.
     type: raw
+  images:
+    description:
+      - An empty mapping, to look for the images that were loaded last. They are not checked without it.
+    type: raw
   cni_plugins:
     description:
       - The CNI plugins that were placed last, a dictionary. With C(multus) V(thick) or V(thin), Multus must answer on
@@ -99,7 +103,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._verification import 
 
 
 def main() -> None:
-    more = {name: {"type": "raw"} for name in ("boot_engine", "cni_plugins")}
+    more = {name: {"type": "raw"} for name in ("boot_engine", "cni_plugins", "images")}
     module = AnsibleModule(
         argument_spec={**DESIRED_OPTIONS, **more, "fail": {"type": "bool", "default": False}}, supports_check_mode=True
     )

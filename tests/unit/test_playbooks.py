@@ -72,10 +72,35 @@ def test_all_nodes_are_checked_and_bundles_built_before_the_batches(name):
     assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
 
 
-@pytest.mark.parametrize(("role", "variable"), [("dpdk", "fastpath_dpdk"), ("ovs_dpdk", "fastpath_ovs")])
+@pytest.mark.parametrize(
+    ("role", "variable"),
+    [
+        ("dpdk", "fastpath_dpdk"),
+        ("ovs_dpdk", "fastpath_ovs"),
+        ("container_runtime", "fastpath_container_runtime"),
+        ("kubernetes", "fastpath_kubernetes"),
+        ("kubernetes", "fastpath_kubelet"),
+    ],
+)
 def test_what_is_not_asked_for_costs_nothing(role, variable):
     (found,) = [step for step in steps(play("site")) if short(step) == role]
     assert variable in str(found["when"])
+
+
+@pytest.mark.parametrize("name", CHECKED_FIRST)
+def test_new_nodes_join_before_anything_waits_for_members(name):
+    names = [each["name"] for each in plays(name)]
+    members = plays(name)[names.index("Members")]
+    (step,) = steps(members)
+    assert short(step) == "kubernetes/new" and "fastpath_kubernetes" in step["when"]
+    assert members.get("check_mode", False) == (name == "plan")
+    assert names.index("Members") < next(n for n, each in enumerate(plays(name)) if "import_playbook" in str(each))
+
+
+def test_images_are_there_before_what_needs_them():
+    (step,) = [step for step in steps(play("cluster")) if short(step) == "images"]
+    assert "fastpath_image_builds" in step["when"]
+    assert roles("cluster").index("images") < roles("cluster").index("multus")
 
 
 @pytest.mark.parametrize("name", ["plan", "site", "teardown"])
@@ -123,7 +148,10 @@ def test_a_look_that_is_skipped_leaves_what_was_found_before(name):
 
 def test_a_node_is_back_only_after_it_was_verified_and_offers_its_devices():
     order = roles("site")
-    assert order.index("ovs_dpdk") < order.index("device_plugin") < order.index("verify") < order.index("rollout/back")
+    assert order.index("ovs_dpdk") < order.index("container_runtime") < order.index("kubernetes")
+    assert (
+        order.index("kubernetes") < order.index("device_plugin") < order.index("verify") < order.index("rollout/back")
+    )
     assert order[-1] == "rollout/back"
 
 
@@ -131,25 +159,26 @@ def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
     names = [each["name"] for each in plays("site")]
     assert names.index("Bring about the cluster's part") < names.index("Apply")
     assert plays("site")[-1]["ansible.builtin.import_playbook"] == "verify.yml"
-    order = ["networks/check", "multus/check", "cni_plugins", "multus", "networks", "device_plugin"]
+    order = ["networks/check", "multus/check", "images", "cni_plugins", "multus", "networks", "device_plugin"]
     assert roles("cluster") == order
     assert "serial" not in play("cluster")
 
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if "rollout" not in role]
-    assert order == ["ovs_dpdk", "sriov", "dpdk", "kernel_args", "hugepages", "boot_engine"]
+    assert order == ["kubernetes/kubelet", "ovs_dpdk", "dpdk", "sriov", "kernel_args", "hugepages", "boot_engine"]
     for role in order:
-        assert play("teardown")["vars"][f"{role}_state"] == "absent"
+        assert play("teardown")["vars"][f"{role.split('/')[0]}_state"] == "absent"
     assert roles("teardown")[0] == "rollout/out"
     assert roles("teardown")[-3:] == ["rollout", "rollout/back", "boot_engine"]
 
 
 def test_teardown_of_the_cluster_goes_the_other_way():
-    before, _nodes, after = plays("teardown")
+    before, _nodes, after, last = plays("teardown")
     assert [short(step) for step in steps(before)] == ["device_plugin", "networks"]
     assert [short(step) for step in steps(after)] == ["multus", "cni_plugins"]
-    for each in (before, after):
+    assert [short(step) for step in steps(last)] == ["images", "kubernetes", "container_runtime"]
+    for each in (before, after, last):
         assert each["vars"] == {f"{short(step)}_state": "absent" for step in steps(each)}
 
 

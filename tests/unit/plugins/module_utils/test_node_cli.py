@@ -279,6 +279,10 @@ def test_the_real_registry(tmp_path):
         "ovs_bundle",
         "ovs_dpdk",
         "cni_plugins",
+        "container_runtime",
+        "kube_join",
+        "kubelet",
+        "images",
     ]
     assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]
     for name, entry in _concerns.REGISTRY.items():

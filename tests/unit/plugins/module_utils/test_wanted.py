@@ -89,9 +89,13 @@ def test_specs_are_as_the_modules_store_them():
     assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
         "boot_engine": None,
         "cni_plugins": None,
+        "container_runtime": None,
         "dpdk": None,
         "hugepages": [],
+        "images": None,
         "kernel_args": {"arguments": {"iommu": "on"}, "hugepages": []},
+        "kube_join": None,
+        "kubelet": None,
         "ovs_bundle": None,
         "ovs_dpdk": None,
         "ovs_packages": None,
