@@ -130,7 +130,7 @@ class _Image:
     def digest(self) -> str | None:
         """None where it is not built yet."""
         if self.build.archive:
-            return _only_manifest(self.build.archive)["digest"]
+            return str(_only_manifest(self.build.archive)["digest"])
         known = _read_json(os.path.join(self.folder, MANIFEST))
         whole = os.path.exists(self.archive) and known.get("sha256") == file_sha256(self.archive)
         return str(known["digest"]) if whole else None

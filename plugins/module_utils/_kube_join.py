@@ -170,7 +170,7 @@ WantedBy=multi-user.target
 
 
 def record_join(current: JoinState, desired: JoinSpec, plan: Plan, files: dict[str, Any]) -> dict[str, Any]:
-    record = {"files": files}
+    record: dict[str, Any] = {"files": files}
     if current.record.get("way") or not current.joined:
         record["way"] = current.record.get("way") or desired.join
     if record.get("way"):

@@ -50,7 +50,8 @@ def get(text: str, path: Path) -> str | None:
 def has_below(text: str, path: Path) -> bool:
     """Whether anything is said below a table, or in it."""
     entries, headers = _read(text)
-    return any(item.path[: len(path)] == path for item in (*entries, *headers))
+    paths = [entry.path for entry in entries] + [header.path for header in headers]
+    return any(item[: len(path)] == path for item in paths)
 
 
 def put(text: str, path: Path, raw: str | None) -> str:

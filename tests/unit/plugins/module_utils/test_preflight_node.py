@@ -13,6 +13,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet import KubeletState
+from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_spec import KubeletSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import note
@@ -175,6 +177,31 @@ def test_users_are_no_problem_where_they_are_moved_away_first(host):
         "set_numvfs 0000:81:00.0: all 2 are removed first",
     ]
     assert variables(host, sriov=planner(Refused([IN_USE]))) == ["fastpath_sriov[0].num_vfs"]
+
+
+def test_hugepages_make_the_memory_manager_forget_what_pods_have(host):
+    """The kubelet's own plan cannot say so before the pages are there."""
+
+    class Kubelet(planner()):
+        def discover(self):
+            return KubeletState(running=3)
+
+        def parse(self, spec):
+            return KubeletSpec(memory_manager=spec["memory_manager"])
+
+    step = Operation("set_pages", "2M on NUMA node 0", 0, 8)
+
+    def look(pages, policy, **params):
+        concerns = {name: planner() for name in ("kernel_args", "sriov")}
+        concerns.update({"hugepages": planner(steps=pages), "kubelet": Kubelet})
+        base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False, "hugepages": []}
+        return preflight_node(host, {**base, "kubelet": {"memory_manager": policy}, **params}, concerns)
+
+    (said,) = look([step], "Static", drain_first=True)["disrupts"]
+    assert "3 containers have memory that the kubelet has to forget" in said
+    with pytest.raises(Refused, match="fastpath_disruption_ok"):
+        look([step], "Static")
+    assert look([], "Static")["disrupts"] == look([step], "None")["disrupts"] == []
 
 
 def test_other_problems_stay_problems(host):
