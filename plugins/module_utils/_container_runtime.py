@@ -46,6 +46,7 @@ NAME = "container_runtime"
 CONFIG, CERTS = "/etc/containerd/config.toml", "/etc/containerd/certs.d"
 SERVICE = "containerd.service"
 RESTART, START = "restart_containerd", "start_containerd"
+RUNC = "io.containerd.runc.v2"
 CONTAINERD_BIN_DIRS: Version = (2, 1, 0)
 OLD_CRI = "io.containerd.grpc.v1.cri"
 RUNTIME_CRI, IMAGES_CRI = "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"
@@ -79,6 +80,7 @@ class Places:
     """Where containerd of a version has what we set, in a configuration of a version."""
 
     cgroup: Path
+    kind: Path
     sandbox: Path
     registry: Path
     bin_dir: Path
@@ -92,6 +94,7 @@ def places(config_version: int, containerd: Version | None) -> Places:
         cri: Path = ("plugins", OLD_CRI)
         return Places(
             (*cri, "containerd", "runtimes", "runc", "options", "SystemdCgroup"),
+            (*cri, "containerd", "runtimes", "runc", "runtime_type"),
             (*cri, "sandbox_image"),
             (*cri, "registry", "config_path"),
             (*cri, "cni", bin_dir),
@@ -101,6 +104,7 @@ def places(config_version: int, containerd: Version | None) -> Places:
     images: Path = ("plugins", IMAGES_CRI)
     return Places(
         (*runtime, "containerd", "runtimes", "runc", "options", "SystemdCgroup"),
+        (*runtime, "containerd", "runtimes", "runc", "runtime_type"),
         (*images, "pinned_images", "sandbox"),
         (*images, "registry", "config_path"),
         (*runtime, "cni", bin_dir),
@@ -166,6 +170,9 @@ def wanted_keys(text: str, current: RuntimeState, desired: RuntimeSpec) -> dict[
     containerd = parse_version(current.containerd)
     at = places(config_version(text), containerd)
     keys = {at.cgroup: text_of(desired.systemd_cgroup)}
+    if get(text, at.kind) is None or at.kind in _keys(current.record):
+        # Where a runtime is named at all, containerd's own defaults for it count no more.
+        keys[at.kind] = text_of(RUNC)
     if desired.sandbox_image:
         keys[at.sandbox] = text_of(desired.sandbox_image)
     if desired.cni_bin_dir:

@@ -148,13 +148,18 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
         containerd = parse_version(self._version("containerd"))
         try:
             at = places(config_version(dump), containerd)
-            cgroup, sandbox = value_of(get(dump, at.cgroup)), value_of(get(dump, at.sandbox))
+            # What is not set is false, and newer versions do not even show it.
+            cgroup, sandbox = value_of(get(dump, at.cgroup)) is True, value_of(get(dump, at.sandbox))
+            kind = bool(value_of(get(dump, at.kind)))
             folders = str(value_of(get(dump, at.registry)) or "").split(":")
         except StrangeToml as strange:
             return [
                 Check("container_runtime.readable", NAME, "containerd config dump", "readable", str(strange), APPLY)
             ]
-        checks = [Check("container_runtime.systemd_cgroup", NAME, "runc", desired.systemd_cgroup, cgroup, APPLY)]
+        checks = [
+            Check("container_runtime.systemd_cgroup", NAME, "runc", desired.systemd_cgroup, cgroup, APPLY),
+            Check("container_runtime.runtime_type", NAME, "runc has a type", True, kind, APPLY),
+        ]
         if desired.sandbox_image:
             checks.append(
                 Check("container_runtime.sandbox_image", NAME, "pause", desired.sandbox_image, sandbox, APPLY)

@@ -171,9 +171,9 @@ WantedBy=multi-user.target
 
 def record_join(current: JoinState, desired: JoinSpec, plan: Plan, files: dict[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {"files": files}
-    if current.record.get("way") or not current.joined:
-        record["way"] = current.record.get("way") or desired.join
-    if record.get("way"):
+    way = current.record.get("way") or ("" if current.joined or desired.join == NONE else desired.join)
+    if way:
+        record["way"] = way
         record["sysctls"] = current.record.get("sysctls") or dict(current.sysctls)
         record["enabled"] = current.record.get("enabled", current.enabled)
     return record
@@ -183,6 +183,14 @@ def _problems(current: JoinState, desired: JoinSpec, secrets: Secrets, looking_a
     problems = [] if looking_ahead and not current.kubelet else _tool_problems(current, desired)
     if desired.join == NONE or current.joined:
         return problems
+    if (
+        desired.join == KUBECONFIG
+        and current.active
+        and current.files.get(MAIN_CONFIG)
+        and not current.record.get("way")
+    ):
+        message = f"runs already, with {MAIN_CONFIG} and another kubeconfig than {KUBELET_CONF}: it is somebody else's"
+        problems.append(Problem(f"{VARIABLE}.join", "kubelet", message))
     if current.swap and not desired.swap_ok:
         message = "is in use, with which a kubelet does not start: switch it off, or set swap_ok: true"
         problems.append(Problem(f"{VARIABLE}.swap_ok", "swap", message))

@@ -157,7 +157,9 @@ def test_in_order(node):
     ]
     assert cri(node) == {
         "cni": {"bin_dir": "/opt/cni/bin", "conf_dir": "/etc/cni/net.d"},
-        "containerd": {"runtimes": {"runc": {"options": {"SystemdCgroup": True}}}},
+        "containerd": {
+            "runtimes": {"runc": {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": True}}}
+        },
         "sandbox_image": "10.77.0.1:5000/pause:3.10",
         "registry": {"config_path": "/etc/containerd/certs.d"},
     }
@@ -219,7 +221,8 @@ def test_other_plugins_stay_off(node):
 
 def test_what_is_right_already_is_nobody_elses_business(node):
     text = (
-        "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup=true\n"
+        "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\nruntime_type='theirs'\n"
+        "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup=true\n"
         "[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path='/etc/containerd/certs.d:/etc/docker/certs.d'\n"
     )
     node.put(CONFIG, text)
@@ -500,7 +503,7 @@ def test_verify_looks_at_the_effect(node):
     failed = {check.id for check in verify(ContainerRuntimeConcern(node), LAB) if not check.ok}
     assert failed == {
         f"container_runtime.{name}"
-        for name in ("version", "active", "registries", "systemd_cgroup", "sandbox_image", "certs_dir")
+        for name in ("version", "active", "registries", "systemd_cgroup", "runtime_type", "sandbox_image", "certs_dir")
     }
     node.loaded = "words"
     assert "container_runtime.readable" in {
@@ -531,11 +534,7 @@ def test_whatever_is_wanted_in_turn(tmp_path_factory, specs, start, new):
     for spec in specs:
         run(node, spec)
         assert not run(node, spec).changed
-        assert all(
-            check.ok
-            for check in verify(ContainerRuntimeConcern(node), spec)
-            if "systemd" not in check.id or spec.get("systemd_cgroup", True)
-        )
+        assert all(check.ok for check in verify(ContainerRuntimeConcern(node), spec))
         tomllib.loads(node.text(CONFIG) or "")
     run(node)
     assert node.tree() == before

@@ -317,6 +317,19 @@ def test_a_member_that_somebody_else_made_is_left_alone(node):
     assert node.tree() == start and node.commands == []
 
 
+def test_a_kubelet_of_somebody_else_is_no_business_of_ours(node):
+    """Its kubeconfig is elsewhere, so that the node does not look like a member."""
+    node.active = True
+    node.put("var/lib/kubelet/config.yaml", "theirs")
+    start = node.tree()
+    run(node, {"version": "1.36"})
+    run(node)
+    assert (node.tree(), node.commands, node.active) == (start, [], True)
+    with pytest.raises(Refused, match="it is somebody else's"):
+        run(node, BY_KUBECONFIG, GIVEN)
+    assert (node.tree(), node.commands) == (start, [])
+
+
 def test_nothing_is_asked_for(node):
     assert actions(run(node, {})) == []
     assert verify(KubeJoinConcern(node), {}) == []
