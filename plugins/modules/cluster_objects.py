@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: cluster_objects
 short_description: Objects of one component in a cluster, applied where they differ, removed when not asked for
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Compares the objects of one component with those in the cluster, then applies what differs in one call of
     M(kubernetes.core.k8s), server-side, and removes what was made before and is no longer asked for.
@@ -18,6 +16,10 @@ description:
     name of one of ours, all is refused before anything is changed. Definitions of kinds are the exception, since
     they are standards. They are used as they are.
   - Where nothing differs nothing is written, and the number of requests does not depend on the number of nodes.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.cluster
 options:
   component:
     description:
@@ -59,36 +61,14 @@ options:
       - Neither plan nor apply; only wait. Used by the action plugin.
     type: bool
     default: false
-  kubeconfig:
-    description:
-      - The file that says where the cluster is and who asks.
-    type: path
-    required: true
-  context:
-    description:
-      - Which context of O(kubeconfig); by default its current one.
-    type: str
-  api_timeout:
-    description:
-      - Seconds for which an API server that does not answer is asked again.
-    type: int
-    default: 120
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0, on the machine that talks to the cluster
 attributes:
   action:
     description: An action plugin carries out what the module has planned.
     support: full
   check_mode:
     description: Can run in check mode and return what would be changed. Nothing is sent to the cluster then.
-    support: full
   diff_mode:
     description: Returns the fields that are asked for, before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 seealso:
   - module: kubernetes.core.k8s
 """

@@ -9,30 +9,19 @@ DOCUMENTATION = r"""
 module: cluster_spec_info
 short_description: What the variables of nodes mean for their cluster
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Joins what all nodes say of pools and networks, and fails with every problem at once where it cannot be, such as a
     network whose pool no node has, two pools that claim one VF, or a key that nobody would read.
   - Asks neither nodes nor the cluster.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
 options:
   hosts:
     description:
       - Variables of all nodes by inventory name, as P(nfv.fastpath.cluster_variables#filter) gives them.
     type: dict
     required: true
-requirements:
-  - python >= 3.9
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same, since nothing is changed.
-    support: full
-  diff_mode:
-    description: There is never a difference.
-    support: none
-  idempotent:
-    description: Nothing is ever changed.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,13 +9,15 @@ DOCUMENTATION = r"""
 module: cluster_verify
 short_description: Look at a cluster and compare it with the desired state of its nodes
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Checks that nodes are ready and in service, offer the devices of their pools, and have the daemons that pods need;
     that networks are as wanted; and that every running pod has the networks that it asked for.
   - Changes nothing. What cannot be looked at is a failed check.
   - The number of requests does not depend on the number of nodes.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
+  - nfv.fastpath.cluster
 options:
   hosts:
     description:
@@ -39,33 +41,6 @@ options:
         pools, whereabouts where a network takes its addresses from it.
     type: bool
     default: true
-  kubeconfig:
-    description:
-      - The file that says where the cluster is and who asks.
-    type: path
-    required: true
-  context:
-    description:
-      - Which context of O(kubeconfig); by default its current one.
-    type: str
-  api_timeout:
-    description:
-      - Seconds for which an API server that does not answer is asked again.
-    type: int
-    default: 120
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0, on the machine that talks to the cluster
-attributes:
-  check_mode:
-    description: Can run in check mode; does the same there.
-    support: full
-  diff_mode:
-    description: Shows what would change.
-    support: none
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
 seealso:
   - module: nfv.fastpath.verify
 """

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: cni_bundle
 short_description: One checked archive of CNI plugins, made once on the controller
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Gathers the named plugins. They come from archives of one's own, else from the upstream release of the standard
     plugins, else from source, built by Go on the controller (V(sriov), V(whereabouts)).
@@ -18,6 +16,9 @@ description:
     C(kubernetes-node).
   - Where the release cannot be had, the standard plugins are built from the same version of their Go module.
   - The same plugins from the same sources are made once and kept in a cache.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   names:
     description:
@@ -49,18 +50,14 @@ options:
       - The folder of the cache. By default C(fastpath/cni) in the user's cache folder.
     type: path
 requirements:
-  - python >= 3.9
   - Go on the controller, for what is built from source
 attributes:
   check_mode:
     description: Can run in check mode. The manifest then has no checksums of plugins that were not gathered yet.
-    support: full
   diff_mode:
     description: Returns whether the bundle is made, before and after.
-    support: full
   idempotent:
     description: What is made is not made again.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,14 +9,17 @@ DOCUMENTATION = r"""
 module: cni_plugins
 short_description: CNI plugins on a node, each of them whole, checked, and given back
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Places the plugins of a bundle that P(nfv.fastpath.cni_bundle#module) made. Each is checked and then takes its name
     in one step, so that nobody ever runs half of it, and a plugin that runs meanwhile is not disturbed.
   - A file that was there before is kept and given back, by O(state=absent) or when its plugin is no longer wanted. One
     that somebody changed since is left alone.
   - With O(state=absent), what Multus and whereabouts left on the node goes, too. Their pods must be gone by then.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
+  - nfv.fastpath.archive
 options:
   bundle:
     description:
@@ -25,7 +28,6 @@ options:
   archive:
     description:
       - The bundle's archive on the controller. It is copied to the node only if a plugin has to be placed.
-    type: path
   bin_dir:
     description:
       - Where CNI plugins are.
@@ -39,31 +41,9 @@ options:
   state:
     description:
       - V(present) places the plugins, V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Consent to disrupt running users. Plugins never need it; all modules of the collection have the option.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  action:
-    description: An action plugin copies the archive where it is needed.
-    support: full
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns checksums before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,14 +9,16 @@ DOCUMENTATION = r"""
 module: container_runtime
 short_description: Bring about the configuration of containerd
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Sets single keys in C(/etc/containerd/config.toml), and leaves the rest of it, comments included, as it is. Writes a
     C(hosts.toml) below C(/etc/containerd/certs.d) for each registry that is named.
   - Compares the version of containerd with what the kubelet needs, before anything is changed.
   - containerd is restarted only if its own configuration changed. Containers live on meanwhile. Files below
     C(certs.d) need no restart.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -32,29 +34,14 @@ options:
   state:
     description:
       - V(present) brings the configuration about, V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to another driver of control groups while containers run, which the kubelet can no longer manage.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - containerd 1.6 or newer
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns files before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,13 +9,15 @@ DOCUMENTATION = r"""
 module: device_plugin
 short_description: Which nodes of a cluster run the SR-IOV device plugin with which configuration
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Computes the plugin's configuration for each node and puts nodes with the same one into a group, which is named by
     the configuration's checksum. Nodes that are not in O(members) keep the group that they have.
   - With O(assign=true), gives each node the label of its group, starts the plugin anew where it has to look again
     because devices changed, and waits until the nodes offer what it should have found.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.cluster
 options:
   members:
     description:
@@ -40,33 +42,9 @@ options:
       - Seconds until the nodes must offer their devices.
     type: int
     default: 300
-  kubeconfig:
-    description:
-      - The file that says where the cluster is and who asks.
-    type: path
-    required: true
-  context:
-    description:
-      - Which context of O(kubeconfig); by default its current one.
-    type: str
-  api_timeout:
-    description:
-      - Seconds for which an API server that does not answer is asked again.
-    type: int
-    default: 120
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0, on the machine that talks to the cluster
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns the groups of nodes that move, before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,12 +9,13 @@ DOCUMENTATION = r"""
 module: image_bundle
 short_description: Build images once on the controller, and push them or gather them for nodes
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Builds images with buildah or podman. The same context with the same arguments is built once and kept in a cache.
   - With a registry they are pushed, each only if the registry has another content by that tag. Without one they are put
     into one archive, which M(nfv.fastpath.images) loads on nodes.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
 options:
   builds:
     description:
@@ -43,18 +44,14 @@ options:
       - The folder of the cache. By default C(fastpath/images) in the user's cache folder.
     type: path
 requirements:
-  - python >= 3.9
   - buildah or podman on the controller, for what is built or pushed
 attributes:
   check_mode:
     description: Can run in check mode. Digests of images that are not built yet are then empty.
-    support: full
   diff_mode:
     description: Returns what is built and pushed.
-    support: full
   idempotent:
     description: What is built or pushed is not built or pushed again.
-    support: full
 """
 
 EXAMPLES = r"""

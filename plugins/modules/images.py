@@ -9,12 +9,15 @@ DOCUMENTATION = r"""
 module: images
 short_description: Load images into containerd on a node, by digest
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Imports the images that M(nfv.fastpath.image_bundle) gathered to where the kubelet finds them, if any of them is
     missing or another one.
   - An image by the same name with another content, which this module did not load, is not replaced.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
+  - nfv.fastpath.archive
 options:
   bundle:
     description:
@@ -23,36 +26,14 @@ options:
   archive:
     description:
       - The bundle's archive on the controller. It is copied to the node only if an image is missing.
-    type: path
   state:
     description:
       - V(present) loads the images, V(absent) removes those that were loaded.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Not needed by this module; all modules of the collection have the option.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - containerd on the node
 attributes:
-  action:
-    description: An action plugin copies the archive where it is needed.
-    support: full
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns digests before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,14 +9,16 @@ DOCUMENTATION = r"""
 module: kube_join
 short_description: Make a node a member of a cluster
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Lets a node join a cluster, by kubeadm or by a kubeconfig for its kubelet, or makes it the first of a new one by
     kubeadm.
   - A node that is a member already, and was not made one by this module, is left alone.
   - With O(state=absent) a node that this module made a member leaves. Its object in the cluster is removed by others.
   - Tokens are on the node only while it joins.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -50,29 +52,14 @@ options:
   state:
     description:
       - V(present) makes the node a member, V(absent) lets it leave.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to leave while pods run here.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - kubelet on the node, kubeadm 1.22 or newer unless the node joins by a kubeconfig
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns whether the node is a member before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,12 +9,15 @@ DOCUMENTATION = r"""
 module: kube_tools
 short_description: Place kubelet, kubeadm and kubectl out of an archive
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Places the programs of a bundle that M(nfv.fastpath.cni_bundle) made. Each is checked and then takes its name in one
     step.
   - A file that was there before is kept and given back.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
+  - nfv.fastpath.archive
 options:
   bundle:
     description:
@@ -23,7 +26,6 @@ options:
   archive:
     description:
       - The bundle's archive on the controller. It is copied to the node only if a program has to be placed.
-    type: path
   bin_dir:
     description:
       - Where the programs go.
@@ -32,31 +34,9 @@ options:
   state:
     description:
       - V(present) places the programs, V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Not needed by this module; all modules of the collection have the option.
-    type: bool
-    default: false
-requirements:
-  - python >= 3.9
 attributes:
-  action:
-    description: An action plugin copies the archive where it is needed.
-    support: full
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns checksums before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

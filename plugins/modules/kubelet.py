@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: kubelet
 short_description: Bring about the policies of a kubelet
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Writes further configuration for a kubelet, beside the one that it has, as JSON below
     C(/etc/kubernetes/kubelet.conf.d), and a drop-in for its unit.
@@ -19,6 +17,10 @@ description:
   - A change of policy stops the kubelet, removes what it remembers of the former one, and starts it again. So does a
     change of hugepages, which a kubelet counts at its start only. The module knows what the kubelet started with, since
     the drop-in keeps a copy of it.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   spec:
     description:
@@ -34,29 +36,14 @@ options:
   state:
     description:
       - V(present) brings the policies about, V(absent) gives back what was there before.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
   disruption_ok:
     description:
       - Consent to another policy while containers run here, whose CPUs and memory the kubelet then forgets.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - a kubelet 1.30 or newer whose unit hands C($KUBELET_CONFIG_ARGS) or C(--config-dir) to it, as that of kubeadm does
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns files before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

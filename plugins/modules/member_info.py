@@ -9,11 +9,12 @@ DOCUMENTATION = r"""
 module: member_info
 short_description: What a node brings to its cluster
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Finds the devices of each pool on a node, with all that a device plugin would find out about them.
   - Waits until Multus answers, where that is asked for.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes.read_only
 options:
   sriov:
     description:
@@ -48,18 +49,10 @@ options:
     type: int
     default: 120
 requirements:
-  - python >= 3.9
   - iproute2
 attributes:
   check_mode:
     description: Can run in check mode and return the same. It does not wait for Multus then, since nobody brings it.
-    support: full
-  diff_mode:
-    description: There is never a difference.
-    support: none
-  idempotent:
-    description: Nothing is ever changed.
-    support: full
 """
 
 EXAMPLES = r"""

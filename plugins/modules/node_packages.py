@@ -9,12 +9,14 @@ DOCUMENTATION = r"""
 module: node_packages
 short_description: Packages of the distribution that a role needs
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - Installs each package whose program is not on the node yet. A program that somebody put there by other means is
     enough.
   - What was installed, with all that came along by dependency, is remembered.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.state
 options:
   purpose:
     description:
@@ -38,29 +40,11 @@ options:
     description:
       - V(present) installs what is missing, V(absent) forgets what was installed.
       - With O(remove_packages=true) it is removed then.
-    type: str
-    choices:
-      - present
-      - absent
-    default: present
-  disruption_ok:
-    description:
-      - Not needed by this module; all modules of the collection have the option.
-    type: bool
-    default: false
 requirements:
-  - python >= 3.9
   - apt or dnf, where anything is missing
 attributes:
-  check_mode:
-    description: Can run in check mode and return what would be changed.
-    support: full
   diff_mode:
     description: Returns packages before and after.
-    support: full
-  idempotent:
-    description: A second run changes nothing and writes nothing.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -9,8 +9,6 @@ DOCUMENTATION = r"""
 module: node_service
 short_description: Take a node of a cluster out of service and bring it back
 version_added: 0.1.0
-author:
-  - nfv.fastpath contributors (@nfv-fastpath)
 description:
   - With O(state=out), cordons the node, gives it the taint C(nfv.fastpath/not-ready), writes down why, and evicts pods.
     All evictions are asked for at once, and again where a disruption budget holds one back, until none is left.
@@ -19,6 +17,10 @@ description:
     cordoned before stays cordoned.
   - Where either fails, and with O(state=failed), the reason stands in the annotation C(nfv.fastpath/rollout-reason) and
     the node stays out. A later run goes on from there.
+extends_documentation_fragment:
+  - nfv.fastpath.module
+  - nfv.fastpath.attributes
+  - nfv.fastpath.cluster
 options:
   node:
     description:
@@ -93,33 +95,12 @@ options:
       - Seconds until the node must be able to serve.
     type: int
     default: 300
-  kubeconfig:
-    description:
-      - The file that says where the cluster is and who asks.
-    type: path
-    required: true
-  context:
-    description:
-      - Which context of O(kubeconfig); by default its current one.
-    type: str
-  api_timeout:
-    description:
-      - Seconds for which an API server that does not answer is asked again.
-    type: int
-    default: 120
-requirements:
-  - python >= 3.9
-  - kubernetes >= 24.2.0, on the machine that talks to the cluster
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed. It waits for nothing then.
-    support: full
   diff_mode:
     description: The operations say what changes.
     support: none
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
 seealso:
   - module: kubernetes.core.k8s_drain
 """

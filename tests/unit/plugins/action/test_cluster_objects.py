@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.nfv.fastpath.plugins.action import cluster_objects
 from ansible_collections.nfv.fastpath.plugins.modules import cluster_objects as module
+from ansible_collections.nfv.fastpath.tests.unit.module_docs import documentation
 
 PLANNED = {"changed": True, "apply": [], "remove": [], "unready": [], "warnings_found": [], "operations": []}
 
@@ -64,7 +64,7 @@ def test_wrong_options():
 
 
 def test_the_action_takes_what_the_module_documents():
-    options = yaml.safe_load(module.DOCUMENTATION)["options"]
+    options = documentation(module)["options"]
     _result, ((_name, arguments),) = run(kubeconfig="/k", component="multus")
     assert set(arguments) == set(options) - {"only_wait"}
     for name, value in arguments.items():
