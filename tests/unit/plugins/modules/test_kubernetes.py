@@ -8,10 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-import yaml
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.nfv.fastpath.plugins.modules import (
     container_runtime,
     image_bundle,
@@ -22,77 +18,64 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
     node_packages,
 )
 from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import KubeletNode
+from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_container_runtime as of_runtime
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_image_builds as of_images
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_kube_join as of_join
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_kubelet import FULL
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_node_packages import Apt
 
-KEYS = {"changed", "diff", "operations", "reboot_required", "reboot_reason", "disruptive"}
-ALL = (container_runtime, image_bundle, images, kube_join, kube_tools, kubelet, node_packages)
 
-
-def run(module: Any, capsys: Any, check: bool = False, **options: Any) -> dict[str, Any]:
-    with patch_module_args({**options, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-        module.main()
-    return json.loads(capsys.readouterr().out)
-
-
-def three_runs(module: Any, capsys: Any, **options: Any) -> dict[str, Any]:
+def three_runs(module: Any, **options: Any) -> dict[str, Any]:
     """In check mode, for real, and again."""
-    foretold = run(module, capsys, check=True, **options)
-    done = run(module, capsys, **options)
+    foretold = run(module, check=True, **options)
+    done = run(module, **options)
     assert set(done) >= KEYS and done["changed"]
     assert {key: done[key] for key in KEYS} == {key: foretold[key] for key in KEYS}
-    again = run(module, capsys, **options)
+    again = run(module, **options)
     assert (again["changed"], again["operations"]) == (False, [])
     return done
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setattr(AnsibleModule, "warn", lambda module, text, *_more, **_how: None)
-
-
-def test_container_runtime(tmp_path, monkeypatch, capsys):
+def test_container_runtime(tmp_path, monkeypatch):
     node = of_runtime.Node(tmp_path)
     monkeypatch.setattr(container_runtime, "Host", lambda: node)
-    three_runs(container_runtime, capsys, spec=of_runtime.LAB)
-    assert run(container_runtime, capsys, state="absent")["changed"]
-    refused = run(container_runtime, capsys, spec={"x": 1})
+    three_runs(container_runtime, spec=of_runtime.LAB)
+    assert run(container_runtime, state="absent")["changed"]
+    refused = run(container_runtime, spec={"x": 1})
     assert refused["failed"] and refused["problems"][0]["variable"] == "fastpath_container_runtime.x"
 
 
-def test_kubelet(tmp_path, monkeypatch, capsys):
+def test_kubelet(tmp_path, monkeypatch):
     node = KubeletNode(tmp_path)
     monkeypatch.setattr(kubelet, "Host", lambda: node)
-    three_runs(kubelet, capsys, spec=FULL)
+    three_runs(kubelet, spec=FULL)
     node.containers(2)
-    refused = run(kubelet, capsys, state="absent")
+    refused = run(kubelet, state="absent")
     assert refused["failed"] and "Give consent" in refused["msg"]
-    assert run(kubelet, capsys, state="absent", disruption_ok=True)["changed"]
+    assert run(kubelet, state="absent", disruption_ok=True)["changed"]
 
 
-def test_kube_join(tmp_path, monkeypatch, capsys):
+def test_kube_join(tmp_path, monkeypatch):
     node = of_join.Node(tmp_path)
     monkeypatch.setattr(kube_join, "Host", lambda: node)
     secrets = {"bootstrap_kubeconfig": of_join.BOOTSTRAP.bootstrap_kubeconfig, "ca": of_join.CA}
-    done = three_runs(kube_join, capsys, spec=of_join.BY_KUBECONFIG, **secrets)
+    done = three_runs(kube_join, spec=of_join.BY_KUBECONFIG, **secrets)
     assert of_join.TOKEN not in json.dumps(done["operations"]) + json.dumps(done["diff"])
-    assert run(kube_join, capsys, state="absent")["changed"]
-    refused = run(kube_join, capsys, spec=of_join.BY_KUBEADM, token="abc.def")
+    assert run(kube_join, state="absent")["changed"]
+    refused = run(kube_join, spec=of_join.BY_KUBEADM, token="abc.def")
     assert refused["failed"] and "abc.def" not in refused["msg"]
 
 
-def test_packages(tmp_path, monkeypatch, capsys):
+def test_packages(tmp_path, monkeypatch):
     apt = Apt(tmp_path)
     monkeypatch.setattr(node_packages, "Host", lambda: apt.host)
-    three_runs(node_packages, capsys, purpose="container_runtime", packages={"containerd": "containerd"})
-    assert run(node_packages, capsys, purpose="container_runtime", state="absent", remove_packages=True)["changed"]
+    three_runs(node_packages, purpose="container_runtime", packages={"containerd": "containerd"})
+    assert run(node_packages, purpose="container_runtime", state="absent", remove_packages=True)["changed"]
     assert apt.packages == {"bash"}
 
 
-def test_images(tmp_path, monkeypatch, capsys):
+def test_images(tmp_path, monkeypatch):
     (tmp_path / "context").mkdir()
     (tmp_path / "context/Containerfile").write_text("FROM scratch\n")
     tool = of_images.Tool()
@@ -100,23 +83,16 @@ def test_images(tmp_path, monkeypatch, capsys):
     made = of_images.task(tool, tmp_path, builds).result(False)
     node = of_images.Node(tmp_path / "node")
     monkeypatch.setattr(images, "Host", lambda: node)
-    three_runs(images, capsys, bundle=made["manifest"], archive=made["archive"])
-    assert run(images, capsys, bundle=made["manifest"])["archive_needed"] is False
-    assert run(images, capsys, state="absent")["changed"]
-    empty = run(image_bundle, capsys, builds=[], cache=str(tmp_path / "none"))
+    three_runs(images, bundle=made["manifest"], archive=made["archive"])
+    assert run(images, bundle=made["manifest"])["archive_needed"] is False
+    assert run(images, state="absent")["changed"]
+    empty = run(image_bundle, builds=[], cache=str(tmp_path / "none"))
     assert (empty["changed"], empty["pull_policy"]) == (False, "Never")
-    assert run(image_bundle, capsys, builds=[{"name": "a"}])["failed"]
+    assert run(image_bundle, builds=[{"name": "a"}])["failed"]
 
 
-def test_tools(tmp_path, monkeypatch, capsys):
+def test_tools(tmp_path, monkeypatch):
     node = of_join.Node(tmp_path)
     monkeypatch.setattr(kube_tools, "Host", lambda: node)
-    assert run(kube_tools, capsys, state="absent")["changed"] is False
-    assert run(kube_tools, capsys, bundle={"schema": "x"})["failed"]
-
-
-@pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
-def test_documentation_is_complete(module):
-    documented = yaml.safe_load(module.DOCUMENTATION)
-    assert {"check_mode", "diff_mode", "idempotent"} <= set(documented["attributes"])
-    assert yaml.safe_load(module.EXAMPLES) and yaml.safe_load(module.RETURN)
+    assert run(kube_tools, state="absent")["changed"] is False
+    assert run(kube_tools, bundle={"schema": "x"})["failed"]
