@@ -38,6 +38,8 @@ ARCHIVE, MANIFEST, PUSHED = "image.tar", "image.json", "pushed.json"
 BUILD_SECONDS = 3600.0
 TOOLS = ("buildah", "podman")
 REF_NAME = "org.opencontainers.image.ref.name"
+# Where it is given, containerd takes this name and not the other.
+CONTAINERD_NAME = "io.containerd.image.name"
 ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 Ask = Callable[[str], "str | None"]
 
@@ -245,7 +247,8 @@ def _joined(images: Sequence[_Image], digests: Mapping[str, str], folder: str, d
         manifests = []
         for image in images:
             entry = _only_manifest(image.archive)
-            manifests.append({**entry, "annotations": {**entry.get("annotations", {}), REF_NAME: image.reference}})
+            names = {REF_NAME: image.reference, CONTAINERD_NAME: image.reference}
+            manifests.append({**entry, "annotations": {**entry.get("annotations", {}), **names}})
             _copy_blobs(image.archive, target, seen)
         _add(target, "oci-layout", {"imageLayoutVersion": "1.0.0"})
         _add(target, "index.json", {"schemaVersion": 2, "manifests": manifests})

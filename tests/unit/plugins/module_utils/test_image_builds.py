@@ -43,7 +43,9 @@ def oci(path: Path, content: bytes, images: int = 1) -> str:
     blob = hashlib.sha256(content).hexdigest()
     manifest = json.dumps({"layers": [{"digest": f"sha256:{blob}"}]}).encode()
     digest = hashlib.sha256(manifest).hexdigest()
-    entries = [{"digest": f"sha256:{digest}", "size": len(manifest), "annotations": {"a": "b"}}] * images
+    entries = [
+        {"digest": f"sha256:{digest}", "size": len(manifest), "annotations": {"io.containerd.image.name": "b"}}
+    ] * images
     files = {
         f"blobs/sha256/{blob}": content,
         f"blobs/sha256/{digest}": manifest,
@@ -62,7 +64,9 @@ def index(path: str) -> dict[str, str]:
         names = archive.getnames()
         assert len(names) == len(set(names)) and "oci-layout" in names
         found = json.load(archive.extractfile("index.json") or io.BytesIO())
-    return {entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"] for entry in found["manifests"]}
+    names = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+    assert all(len({entry["annotations"][name] for name in names}) == 1 for entry in found["manifests"])
+    return {entry["annotations"][names[0]]: entry["digest"] for entry in found["manifests"]}
 
 
 class Tool:
