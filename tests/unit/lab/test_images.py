@@ -56,7 +56,7 @@ def test_names(made):
 
 
 def test_they_are_the_images_that_the_collection_asks_for(made):
-    for entry in getattr(_artefact_list, "IMAGES", {}).values():
+    for entry in _artefact_list.IMAGES.values():
         repository = entry["repository"].partition("/")[2]
         assert f"{repository}:{entry['tag']}" in made[2]
 

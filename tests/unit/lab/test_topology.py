@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fastpath_lab import topology
+from fastpath_lab import services, topology
 from fastpath_lab.errors import LabError
 from fastpath_lab.qemu import DATA_BRIDGE, MANAGEMENT_BRIDGE, command_line, data_ports, ports
 
@@ -145,3 +145,12 @@ def test_inventory_names_the_same_nodes():
 
     assert hosts("fastpath_nodes") == plain
     assert hosts("lab_variants") == variants
+
+
+def test_inventory_says_of_the_cluster_what_the_lab_does():
+    values = yaml.safe_load((INVENTORY.parent / "group_vars/lab/cluster.yml").read_text(encoding="utf-8"))
+    registry, join = services.registry(TOPOLOGY), services.join_argv(TOPOLOGY, "sha256:0")
+    assert values["lab_registry"] == registry
+    assert values["lab_container_runtime"]["sandbox_image"] == f"{{{{ lab_registry }}}}/{services.PAUSE}"
+    # By its place, as the inventory takes it.
+    assert join[2] == services.endpoint(TOPOLOGY)
