@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.plugins.action import ActionBase
-from ansible_collections.nfv.fastpath.plugins.action import cni_plugins, dpdk, ovs_bundle
+from ansible_collections.nfv.fastpath.plugins.action import cni_plugins, dpdk, images, kube_tools, ovs_bundle
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._ship import ShippingAction
 
 NEEDS = {"changed": False, "archive_needed": True}
@@ -102,7 +102,7 @@ def test_an_archive_that_the_controller_does_not_have(path):
     assert "not on the controller" in result["msg"]
 
 
-@pytest.mark.parametrize("action", [cni_plugins, dpdk, ovs_bundle])
+@pytest.mark.parametrize("action", [cni_plugins, dpdk, images, kube_tools, ovs_bundle])
 def test_the_action_runs_in_check_mode_too(action):
     assert issubclass(action.ActionModule, ShippingAction)
     assert action.ActionModule._supports_check_mode
