@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbooks as a whole, with the real clients on an API server in memory; what works on nodes is stood in for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, namespace, node, pod
+from fake_api import api_server
+from nodes import CHECKOUT, Play
+
+STUB = (CHECKOUT / "tests/integration/stub_module.py").read_text()
+PARTS = ("ansible.cfg", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
+# The others talk to the cluster or write the report. What a node has is read, and this machine has nothing.
+REAL = {
+    "cluster_objects",
+    "cluster_spec_info",
+    "cluster_verify",
+    "device_plugin",
+    "member_info",
+    "node_service",
+    "report",
+}
+ANSWERS: dict[str, Any] = {
+    "cni_bundle": {"manifest": {}, "archive": ""},
+    "preflight": {"needs_reboot_first": False, "disrupts": [], "in_use": False, "reboot_reasons": {}},
+    # Never "reboot", which would be this machine's.
+    "rollout": {"decision": "none", "reasons": {}},
+    "verify": {"checks": [], "failed_checks": 0, "node_facts": {}},
+}
+DISRUPTS = {**ANSWERS["preflight"], "disrupts": ["VFs change"]}
+NETWORK = {"name": "far", "namespace": "apps", "type": "macvlan", "master": "eth0", "ipam": {"type": "static"}}
+
+
+class Site:
+    """A copy of the collection without what it does on nodes, and a cluster of two."""
+
+    def __init__(self, folder: Path, cluster: FakeCluster, kubeconfig: str) -> None:
+        self.folder, self.cluster, self.kubeconfig = folder, cluster, kubeconfig
+        self.collection = folder / "ansible_collections/nfv/fastpath"
+        for part in PARTS:
+            source = CHECKOUT / part
+            target = self.collection / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        for module in (self.collection / "plugins/modules").glob("*.py"):
+            if module.stem not in REAL:
+                module.write_text(f"#!/usr/bin/python\n{STUB}")
+        (self.collection / "plugins/action/ovs_dpdk.py").unlink()
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        hosts = dict.fromkeys(("node1", "node2"), local)
+        (folder / "hosts.json").write_text(json.dumps({"fastpath_nodes": {"hosts": hosts}}))
+
+    def run(self, name: str, with_cluster: bool = True, answers: Any = None, **variables: Any) -> Play:
+        (self.folder / "calls").write_text("")
+        (self.folder / "answers.json").write_text(json.dumps({**ANSWERS, **(answers or {})}))
+        self.cluster.forget_calls()
+        given = {
+            "fastpath_report_dir": str(self.folder / "report"),
+            "fastpath_wait_timeout": 20,
+            "rollout_multus": "none",
+            **({"fastpath_kubeconfig": self.kubeconfig, "fastpath_networks": [NETWORK]} if with_cluster else {}),
+            **variables,
+        }
+        ours = {
+            "ANSIBLE_CONFIG": str(self.collection / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "STUBS": str(self.folder),
+        }
+        argv = ["--inventory", str(self.folder / "hosts.json"), "--extra-vars", json.dumps(given)]
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml", *argv],
+            cwd=self.collection,
+            env={**os.environ, **ours, "ANSIBLE_COLLECTIONS_PATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Play(done.returncode, done.stdout + done.stderr)
+
+    def calls(self) -> Counter[str]:
+        return Counter((self.folder / "calls").read_text().split())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    nodes = [node(name, boot_id=boot) for name in ("node1", "node2")]
+    cluster = FakeCluster(*nodes, namespace("apps"), namespace("default"))
+    with api_server(cluster, folder) as kubeconfig:
+        yield Site(folder, cluster, kubeconfig)
+
+
+def test_1_without_a_cluster_every_node_is_looked_at_once(site):
+    site.run("site", with_cluster=False).must_pass()
+    assert site.calls()["preflight"] == 2
+    assert site.cluster.writes == []
+
+
+def test_2_a_plan_writes_nothing(site):
+    site.run("plan").must_pass()
+    assert site.cluster.writes == []
+
+
+def test_3_the_clusters_part_then_the_nodes_then_all_together(site):
+    site.run("site").must_pass()
+    assert site.cluster.names("NetworkAttachmentDefinition") == ["far"]
+    assert site.calls()["preflight"] == 4
+    assert site.calls()["verify"] == 4
+    report = json.loads((site.folder / "report/report.json").read_text())
+    assert "cluster" in json.dumps(report)
+
+
+def test_4_pods_leave_by_consent_only_and_the_empty_node_is_looked_at_again(site):
+    site.cluster.put(pod("app", on="node1"))
+    site.run("site", answers={"preflight": DISRUPTS}).must_fail(
+        "Pods would have to leave: apps/app", "fastpath_disruption_ok"
+    )
+    assert site.cluster.writes == []
+    assert site.calls()["sriov"] == 0
+    site.run("site", answers={"preflight": DISRUPTS}, fastpath_disruption_ok=True).must_pass()
+    assert site.cluster.find("Pod", "app", "apps") is None
+    assert site.calls()["preflight"] == 6
+    assert not any(item["spec"].get("unschedulable") for item in site.cluster.of("Node"))
+
+
+def test_5_a_node_that_failed_stays_out_and_says_why(site):
+    answers = {
+        "preflight": {**ANSWERS["preflight"], "disrupts": ["VFs change"]},
+        "sriov": {"failed": True, "msg": "No."},
+    }
+    site.run("site", answers=answers, fastpath_disruption_ok=True).must_fail("No.")
+    first, second = site.cluster.of("Node")
+    assert first["spec"]["unschedulable"] and not second["spec"].get("unschedulable")
+    assert "No." in first["metadata"]["annotations"]["nfv.fastpath/rollout-reason"]
+    site.run("site").must_pass()
+    assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
+
+
+def test_6_teardown_leaves_the_cluster_as_it_was(site):
+    site.run("teardown").must_pass()
+    assert {key[0] for key in site.cluster.items} == {"Node", "Namespace"}
