@@ -166,7 +166,7 @@ def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if "rollout" not in role]
-    assert order == ["kubernetes/kubelet", "ovs_dpdk", "dpdk", "sriov", "kernel_args", "hugepages", "boot_engine"]
+    assert order == ["kubernetes/kubelet", "ovs_dpdk", "sriov", "dpdk", "kernel_args", "hugepages", "boot_engine"]
     for role in order:
         assert play("teardown")["vars"][f"{role.split('/')[0]}_state"] == "absent"
     assert roles("teardown")[0] == "rollout/out"
