@@ -11,13 +11,14 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import members
 from .control_plane import ControlPlane
 from .errors import LabError
 
 if TYPE_CHECKING:
     from .lab import Lab
 
-COMMANDS = ("control-plane", "join", "load-images", "kubectl")
+COMMANDS = ("control-plane", "join", "members", "load-images", "kubectl")
 _ACTIONS = {
     "up": "bring it up, the lab's network included",
     "down": "end it and forget what the cluster had",
@@ -42,6 +43,7 @@ def add(commands: Any) -> None:
             action.add_argument("--json", action="store_true")
     for name, text in (
         ("join", "make running nodes nodes of the cluster"),
+        ("members", "bring nodes and control plane to the state after a join, from the cache"),
         ("load-images", "put the cluster's images into the containerd of nodes"),
     ):
         new(name, text).add_argument("nodes", nargs="*", metavar="NODE")
@@ -57,6 +59,8 @@ def run(lab: Lab, options: argparse.Namespace) -> None:
     match options.command:
         case "join":
             plane.join(options.nodes)
+        case "members":
+            members.restore(plane, options.nodes)
         case "load-images":
             plane.load_images(options.nodes)
         case "kubectl":

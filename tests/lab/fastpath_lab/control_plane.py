@@ -80,7 +80,7 @@ class ControlPlane:
             parts = components.build(cache)
             root = unpacked.result()
         made = images.layout(cache, parts, root)
-        self._parts, self._root = parts, root
+        self.parts, self._root = parts, root
         return made
 
     def up(self) -> None:
@@ -136,7 +136,7 @@ class ControlPlane:
             partial = self.folder / f".pki.{os.getpid()}"
             shutil.copytree(pki.authority(self.lab.cache, self.topology), partial)
             os.rename(partial, keys)
-        parts, version = self._parts, components.kubernetes_version()
+        parts, version = self.parts, components.kubernetes_version()
         made_of = {
             "programs": str(parts.folders["kubernetes"]),
             "extras": str(self._root),
@@ -206,14 +206,14 @@ class ControlPlane:
             return False
         return True
 
-    def _request(self, path: str) -> tuple[int, bytes]:
+    def _request(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         keys = self.folder / "pki"
         tls = ssl.create_default_context(cafile=str(keys / "ca.crt"))
         tls.load_cert_chain(str(keys / "admin.crt"), str(keys / "admin.key"))
         address = (self.topology.network.gateway, self.topology.cluster.api_port)
         connection = Connection(self.lab.netns, *address, tls=tls)
         try:
-            connection.request("GET", path)
+            connection.request(method, path)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
@@ -225,6 +225,12 @@ class ControlPlane:
         """Return an object of the cluster by its path at the API server, empty where there is none."""
         status, data = self._request(path)
         return json.loads(data) if status == 200 else {}
+
+    def delete(self, path: str) -> None:
+        """Remove an object of the cluster by its path; it may be gone already. Raises LabError when it cannot."""
+        status, data = self._request(path, "DELETE")
+        if status not in (200, 202, 404):
+            raise LabError(f"DELETE {path}: {status}: {data.decode(errors='replace')[-500:]}")
 
     def _open_door(self) -> None:
         """Make the API server reachable from outside of the lab's network, at the former port where it is free."""
@@ -303,10 +309,22 @@ class ControlPlane:
         if not self.check(name, nodes):
             return
         with self.standing_still():
-            fresh = self.folder / f".etcd.{os.getpid()}"
-            _copy(self._saved(name) / "etcd", fresh)
-            shutil.rmtree(self.folder / "etcd", ignore_errors=True)
-            os.rename(fresh, self.folder / "etcd")
+            self._take(self._saved(name) / "etcd")
+
+    def start_with(self, data: Path) -> None:
+        """Have it on with other data than it has, if any. The lab is held by the caller."""
+        made = self.build()
+        self._stop()
+        self._prepare()
+        self._take(data)
+        with step("control plane"):
+            self._start(made)
+
+    def _take(self, data: Path) -> None:
+        fresh = self.folder / f".etcd.{os.getpid()}"
+        _copy(data, fresh)
+        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+        os.rename(fresh, self.folder / "etcd")
 
     # -- nodes -----------------------------------------------------------------------
 
@@ -317,11 +335,13 @@ class ControlPlane:
         argv = self.status()["join"]
         with self.lab.locked(), process.interruptible():
             machines = self.lab.machines(names)
-            for_each(lambda machine: join.join(machine, self.topology, self._parts, made, argv), machines)
+            for_each(lambda machine: join.join(machine, self.topology, self.parts, made, argv), machines)
             for machine in machines:
-                self._wait_node(machine.node.name)
+                self.wait_node(machine.node.name)
 
-    def _wait_node(self, name: str) -> None:
+    def wait_node(self, name: str) -> None:
+        """Wait until a node is ready."""
+
         def ready() -> bool:
             conditions = self.get(f"/api/v1/nodes/{name}").get("status", {}).get("conditions", [])
             return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

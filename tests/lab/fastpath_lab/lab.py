@@ -157,13 +157,19 @@ class Lab:
     def warm(self, names: Sequence[str] = ()) -> None:
         """Fill the cache for the named nodes, or the default ones, saved states included."""
         self.build()
-        helper = f"build-{digest([str(self.state), os.getpid()])[:8]}"
+        with self.beside("build") as other:
+            other.up(names)
+
+    @contextlib.contextmanager
+    def beside(self, purpose: str) -> Iterator[Lab]:
+        """Have another lab for a while, to make something in; nothing is left of it."""
+        helper = f"{purpose}-{digest([str(self.state), os.getpid()])[:8]}"
         other = Lab(helper, self.topology, self.cache, self.state / "labs" / helper)
         try:
-            other.up(names)
+            yield other
         finally:
             other.down()
-            shutil.rmtree(other.state)
+            shutil.rmtree(other.state, ignore_errors=True)
 
     def up(self, names: Sequence[str] = (), boot: bool = False) -> list[str]:
         """Start the named nodes (or the default ones); return those that were started.
@@ -294,7 +300,7 @@ class Lab:
         with self.locked():
             for machine in self.machines(names):
                 machine.kill()
-            self._forget_connections(names)
+            self.forget_connections(names)
 
     def start(self, names: Sequence[str]) -> None:
         """Boot nodes from their own disks and wait for ssh."""
@@ -333,7 +339,7 @@ class Lab:
             plane.check(snapshot or fresh.STATE, restored)
             for machine in machines:
                 machine.kill()
-            self._forget_connections(restored)
+            self.forget_connections(restored)
             plane.put_back(snapshot or fresh.STATE, restored)
 
             def bring(machine: Machine) -> None:
@@ -346,7 +352,7 @@ class Lab:
             with step(f"restore: {', '.join(restored)}"):
                 for_each(bring, machines)
 
-    def _forget_connections(self, names: Sequence[str]) -> None:
+    def forget_connections(self, names: Sequence[str]) -> None:
         """End the shared ssh connections to nodes whose other side is gone."""
         wanted = [f"{self.run_dir}/{self.topology.nodes[name].address}-".encode() for name in names]
 
@@ -373,11 +379,7 @@ class Lab:
     # -- commands inside -------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of a command inside the lab.
-
-        All labs have the same addresses, so shared ssh connections must not be shared
-        between labs: they live in a folder of the lab.
-        """
+        """Return the environment of a command inside the lab; labs share addresses, but no ssh connections."""
         kubeconfig = self.state / "kubeconfig"
         return {
             **os.environ,
