@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real kubelets run pods with VFs, put there by the playbooks: from two members of a cluster to packets, and back.
+
+One story in order: each chapter starts from the state that the former left, as it would at a user's site.
+"""
+
+from __future__ import annotations
+
+import pytest
+from cluster import (
+    PREFIX,
+    REGISTRY,
+    allocatable,
+    get,
+    inside,
+    kubectl,
+    network_status,
+    objects,
+    pod,
+    start,
+    wait_until,
+    writes_since,
+    written,
+)
+from nodes import CHECKOUT, PAIR, difference, fingerprint, lab, playbook, with_spec
+
+IGB = {"vendor": "8086", "device": "10c9", "numa_node": 1}
+SPEC = {
+    "fastpath_kubeconfig": str(CHECKOUT / ".lab/kubeconfig"),
+    "fastpath_registry": REGISTRY,
+    "fastpath_kernel_args": {},
+    "fastpath_hugepages": [{"size": "2M", "count": 64, "numa_node": 1}],
+    "fastpath_sriov": [
+        {
+            "pf": IGB,
+            "num_vfs": 6,
+            "vfs": [
+                {"indexes": "0-1", "driver": "vfio-pci", "pool": "igb_dpdk"},
+                {"indexes": "2-5", "driver": "kernel", "pool": "igb_kernel"},
+            ],
+        }
+    ],
+    "fastpath_kubelet": {
+        "cpu_manager": "static",
+        "topology_manager": "single-numa-node",
+        "reserved_cpus": "0",
+    },
+    "fastpath_networks": [
+        {
+            "name": "fast",
+            "type": "sriov",
+            "pool": "igb_kernel",
+            "vlan": 100,
+            "ipam": {"type": "whereabouts", "range": "192.0.2.0/24"},
+        },
+        {"name": "dpdk", "type": "sriov", "pool": "igb_dpdk"},
+        {"name": "lan", "type": "bridge", "bridge": "br-lan", "ipam": {"type": "host-local", "subnet": "10.11.0.0/24"}},
+    ],
+    # A node of the lab has one CPU beside the reserved one, and a pod of the test wants it for itself.
+    "multus_resources": {"requests": {"memory": "64Mi"}},
+    "device_plugin_resources": {"requests": {"memory": "50Mi"}},
+}
+POOLS = {"igb_dpdk": "2", "igb_kernel": "4"}
+
+
+@pytest.fixture(scope="module")
+def story(lab_is_up):
+    lab("members", *PAIR, timeout=3600)
+    return {"start": {node: fingerprint(node) for node in PAIR}, "objects": objects()}
+
+
+def spec(**changes):
+    return with_spec(**{**SPEC, **changes})
+
+
+def test_1_the_plan_changes_nothing(story):
+    position = written()
+    playbook("plan", *spec()).must_pass()
+    assert writes_since(position) == []
+    for node in PAIR:
+        assert difference(story["start"][node], fingerprint(node)) == []
+
+
+def test_2_nodes_offer_what_the_spec_says(story):
+    playbook("site", *spec(), timeout=2400).must_pass()
+    for node in PAIR:
+        assert allocatable(node) == POOLS
+        state = get("node", node)["spec"]
+        assert not state.get("unschedulable") and not state.get("taints"), state
+
+
+def test_3_the_second_run_writes_nothing(story):
+    position = written()
+    again = playbook("site", *spec()).must_pass()
+    assert set(again.changed().values()) == {0}
+    assert writes_since(position) == []
+
+
+def test_4_pods_have_their_devices_and_packets_flow(story):
+    first, second = PAIR
+    start(
+        [
+            *(pod(f"fast-{node}", node, "fast", {"igb_kernel": 1}) for node in PAIR),
+            pod("dpdk", first, "dpdk", {"igb_dpdk": 1}, cpu=1, memory="64Mi"),
+            pod("two", second, "fast, lan", {"igb_kernel": 1}),
+        ]
+    )
+    peer = network_status(f"fast-{second}")["net1"]["ips"][0]
+    said = inside(f"fast-{first}", f"ping -c 5 -w 20 -I net1 {peer}")
+    assert "5 packets received" in said, said
+
+
+def test_5_a_pod_sees_its_device_on_its_numa_node(story):
+    name = f"PCIDEVICE_{PREFIX}_IGB_DPDK".upper().replace(".", "_").replace("/", "_")
+    seen = dict(line.split("=", 1) for line in inside("dpdk", "env").splitlines() if "=" in line)
+    address = seen[name]
+    group = inside("dpdk", f"basename $(readlink /sys/bus/pci/devices/{address}/iommu_group)").strip()
+    assert group in inside("dpdk", "ls /dev/vfio").split()
+    assert network_status("dpdk")["net1"]["device-info"]["pci"]["pci-address"] == address
+    assert inside("dpdk", f"cat /sys/bus/pci/devices/{address}/numa_node").strip() == "1"
+    assert inside("dpdk", "grep Cpus_allowed_list /proc/self/status").split()[1] == "1"
+
+
+def test_6_two_networks_are_two_interfaces(story):
+    seen = network_status("two")
+    assert {seen[name]["name"] for name in ("net1", "net2")} == {"default/fast", "default/lan"}
+    shown = inside("two", "ip -o -4 addr")
+    assert all(seen[name]["ips"][0] in shown for name in ("eth0", "net1", "net2"))
+
+
+def test_7_verification_passes(story):
+    playbook("verify", *spec()).must_pass()
+
+
+def test_8_teardown_leaves_the_cluster_as_it_was(story):
+    kubectl("delete", "pod", "--all", "--wait", "--timeout=120s", timeout=180)
+    playbook("teardown", *spec(fastpath_disruption_ok=True), timeout=2400).must_pass()
+    wait_until(lambda: difference(story["objects"], objects()) == [], f"{difference(story['objects'], objects())}")
+    for node in PAIR:
+        assert difference(story["start"][node], fingerprint(node)) == []
+    start([pod("plain", PAIR[0], "", {})])
+    assert "eth0" in inside("plain", "ip -o -4 addr")
