@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rolling changes under running pods: a pool moves, both nodes reboot one by one, the API server is away, a node dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import allocatable, get, kubectl, pod, wait_until
+from nodes import CHECKOUT, LAB, PAIR, boot_id, lab, must_be_running, playbook, ssh, with_spec
+from test_cluster import IGB, SPEC
+
+pytestmark = pytest.mark.slow
+API_SECONDS = 60.0
+
+
+def vfs(for_dpdk: int) -> list[dict[str, Any]]:
+    """Six VFs, the first ones for programs."""
+    groups = [
+        {"indexes": f"0-{for_dpdk - 1}", "driver": "vfio-pci", "pool": "igb_dpdk"},
+        {"indexes": f"{for_dpdk}-5", "driver": "kernel", "pool": "igb_kernel"},
+    ]
+    return [{"pf": IGB, "num_vfs": 6, "vfs": groups}]
+
+
+def spec(**changes):
+    return with_spec(**{**SPEC, "fastpath_reboot_ok": True, **changes})
+
+
+def deployment(replicas: int) -> list[dict[str, Any]]:
+    """Pods with a VF each, on different nodes where they can, of which one at least has to be ready."""
+    template = pod("web", "", "fast", {"igb_kernel": 1})
+    template["spec"].pop("nodeSelector")
+    labels = {"app": "web"}
+    apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    template["spec"]["affinity"] = {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": apart}]
+        }
+    }
+    metadata = {"labels": labels, "annotations": template["metadata"]["annotations"]}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web"},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": metadata, "spec": template["spec"]},
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "web"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
+        },
+    ]
+
+
+def ready_replicas() -> int:
+    return int(get("deployment", "web")["status"].get("readyReplicas", 0))
+
+
+class Watch:
+    """Counts what is ready, all the time; moments at which the API server does not answer say nothing."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._stop.wait(1.0):
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired, json.JSONDecodeError):
+                self.seen.append(ready_replicas())
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def running(name: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A playbook in the background; it is ended with its group where it has not ended itself."""
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml", *argv]
+    with subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def api_server_away(seconds: float) -> Iterator[None]:
+    """It stands still, so that connections hang, as they do behind a broken network."""
+    status = json.loads(
+        subprocess.run([LAB, "control-plane", "status", "--json"], capture_output=True, check=True).stdout
+    )
+    (pid,) = status["processes"]["kube-apiserver"]
+    os.kill(pid, signal.SIGSTOP)
+    timer = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def story(lab_is_up):
+    lab("members", *PAIR, timeout=3600)
+    playbook("site", *spec(), timeout=2400).must_pass()
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": deployment(2)}))
+    wait_until(lambda: ready_replicas() == 2, "both pods are ready", 180)
+    return {}
+
+
+def test_1_a_pool_does_not_move_under_pods_without_consent(story):
+    before = {node: allocatable(node) for node in PAIR}
+    refused = playbook("site", *spec(fastpath_sriov=vfs(4)))
+    refused.must_fail("fastpath_disruption_ok", "default/web-")
+    assert {node: allocatable(node) for node in PAIR} == before and ready_replicas() == 2
+
+
+def test_2_with_consent_pods_leave_and_come_back(story):
+    with Watch() as watch:
+        playbook("site", *spec(fastpath_sriov=vfs(4), fastpath_disruption_ok=True), timeout=2400).must_pass()
+    assert min(watch.seen) >= 1
+    for node in PAIR:
+        assert allocatable(node) == {"igb_dpdk": "4", "igb_kernel": "2"}
+        assert not get("node", node)["spec"].get("unschedulable")
+    wait_until(lambda: ready_replicas() == 2, "both pods are ready", 180)
+
+
+def test_3_nodes_reboot_one_by_one_while_the_api_server_is_away(story):
+    ids = {node: boot_id(node) for node in PAIR}
+    more = spec(
+        fastpath_sriov=vfs(4),
+        fastpath_disruption_ok=True,
+        fastpath_hugepages=[{"size": "1G", "count": 1, "numa_node": 1, "default": True}],
+    )
+    with Watch() as watch, running("site", *more) as run:
+        wait_until(lambda: get("node", PAIR[0])["spec"].get("unschedulable", False), "the first node is out", 600)
+        with api_server_away(API_SECONDS):
+            time.sleep(API_SECONDS)
+        said = run.communicate(timeout=2400)[0]
+    if run.returncode:
+        playbook("site", *more, timeout=2400).must_pass()
+    assert min(watch.seen) >= 1, said[-3000:]
+    for node in PAIR:
+        assert boot_id(node) != ids[node]
+        assert get("node", node)["status"]["allocatable"]["hugepages-1Gi"] == "1Gi"
+    wait_until(lambda: ready_replicas() == 2, "both pods are ready", 180)
+
+
+def test_4_a_node_that_dies_while_it_is_out_stays_out_until_the_next_run(story):
+    back = spec(fastpath_sriov=vfs(2), fastpath_disruption_ok=True, fastpath_reboot_timeout=120)
+    with running("site", *back) as run:
+        wait_until(lambda: get("node", PAIR[0])["spec"].get("unschedulable", False), "the first node is out", 600)
+        lab("kill", PAIR[0])
+        said = run.communicate(timeout=1200)[0]
+    assert run.returncode != 0 and PAIR[0] in said
+    node = get("node", PAIR[0])
+    assert node["spec"]["unschedulable"] and "nfv.fastpath/rollout-reason" in node["metadata"]["annotations"]
+    assert not get("node", PAIR[1])["spec"].get("unschedulable")
+
+    lab("start", PAIR[0])
+    must_be_running(PAIR[0])
+    playbook("site", *back, timeout=2400).must_pass()
+    assert allocatable(PAIR[0]) == {"igb_dpdk": "2", "igb_kernel": "4"}
+    assert "nfv.fastpath/rollout" not in get("node", PAIR[0])["metadata"].get("annotations", {})
+    wait_until(lambda: ready_replicas() == 2, "both pods are ready", 180)
+    assert ssh(PAIR[0], "true") == ""
