@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rolling changes under running pods: a pool moves, both nodes reboot one by one, the API server is away, a node dies."""
+"""Rolling changes under running pods: a pool moves, both nodes reboot in turn, the API server is away, a node dies."""
 
 from __future__ import annotations
 
