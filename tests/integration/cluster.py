@@ -20,6 +20,8 @@ from fastpath_lab import audit, pki
 
 AUDIT = CHECKOUT / ".lab/control-plane/audit.log"
 REGISTRY = "10.77.0.1:5000"
+# The nodes, and what they are as members.
+CLUSTER = ("-i", "inventories/lab", "-i", "inventories/lab-cluster")
 PREFIX = "nfv.fastpath"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 STATUS = "k8s.v1.cni.cncf.io/network-status"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import pytest
 from cluster import (
+    CLUSTER,
     PREFIX,
-    REGISTRY,
     allocatable,
     get,
     inside,
@@ -24,45 +24,9 @@ from cluster import (
     writes_since,
     written,
 )
-from nodes import CHECKOUT, PAIR, difference, fingerprint, lab, playbook, with_spec
+from nodes import PAIR, difference, fingerprint, lab, playbook, with_spec
 
-IGB = {"vendor": "8086", "device": "10c9", "numa_node": 1}
-SPEC = {
-    "fastpath_kubeconfig": str(CHECKOUT / ".lab/kubeconfig"),
-    "fastpath_registry": REGISTRY,
-    "fastpath_kernel_args": {},
-    "fastpath_hugepages": [{"size": "2M", "count": 64, "numa_node": 1}],
-    "fastpath_sriov": [
-        {
-            "pf": IGB,
-            "num_vfs": 6,
-            "vfs": [
-                {"indexes": "0-1", "driver": "vfio-pci", "pool": "igb_dpdk"},
-                {"indexes": "2-5", "driver": "kernel", "pool": "igb_kernel"},
-            ],
-        }
-    ],
-    "fastpath_kubelet": {
-        "cpu_manager": "static",
-        "topology_manager": "single-numa-node",
-        "reserved_cpus": "0",
-    },
-    "fastpath_networks": [
-        {
-            "name": "fast",
-            "type": "sriov",
-            "pool": "igb_kernel",
-            "vlan": 100,
-            "ipam": {"type": "whereabouts", "range": "192.0.2.0/24"},
-        },
-        {"name": "dpdk", "type": "sriov", "pool": "igb_dpdk"},
-        {"name": "lan", "type": "bridge", "bridge": "br-lan", "ipam": {"type": "host-local", "subnet": "10.11.0.0/24"}},
-    ],
-    # A node of the lab has one CPU beside the reserved one, and a pod of the test wants it for itself.
-    "multus_resources": {"requests": {"memory": "64Mi"}},
-    "device_plugin_resources": {"requests": {"memory": "50Mi"}},
-}
-POOLS = {"igb_dpdk": "2", "igb_kernel": "4"}
+POOLS = {"igb_dpdk": "2", "igb_kernel": "4", "igb_node0": "4", "virtio_dpdk": "2", "virtio_kernel": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +35,16 @@ def story(lab_is_up):
     return {"start": {node: fingerprint(node) for node in PAIR}, "objects": objects()}
 
 
-def spec(**changes):
-    return with_spec(**{**SPEC, **changes})
-
-
 def test_1_the_plan_changes_nothing(story):
     position = written()
-    playbook("plan", *spec()).must_pass()
+    playbook("plan", *CLUSTER).must_pass()
     assert writes_since(position) == []
     for node in PAIR:
         assert difference(story["start"][node], fingerprint(node)) == []
 
 
 def test_2_nodes_offer_what_the_spec_says(story):
-    playbook("site", *spec(), timeout=2400).must_pass()
+    playbook("site", *CLUSTER, timeout=2400).must_pass()
     for node in PAIR:
         assert allocatable(node) == POOLS
         state = get("node", node)["spec"]
@@ -93,7 +53,7 @@ def test_2_nodes_offer_what_the_spec_says(story):
 
 def test_3_the_second_run_writes_nothing(story):
     position = written()
-    again = playbook("site", *spec()).must_pass()
+    again = playbook("site", *CLUSTER).must_pass()
     assert set(again.changed().values()) == {0}
     assert writes_since(position) == []
 
@@ -131,12 +91,12 @@ def test_6_two_networks_are_two_interfaces(story):
 
 
 def test_7_verification_passes(story):
-    playbook("verify", *spec()).must_pass()
+    playbook("verify", *CLUSTER).must_pass()
 
 
 def test_8_teardown_leaves_the_cluster_as_it_was(story):
     kubectl("delete", "pod", "--all", "--wait", "--timeout=120s", timeout=180)
-    playbook("teardown", *spec(fastpath_disruption_ok=True), timeout=2400).must_pass()
+    playbook("teardown", *CLUSTER, *with_spec(fastpath_disruption_ok=True), timeout=2400).must_pass()
     wait_until(lambda: difference(story["objects"], objects()) == [], f"{difference(story['objects'], objects())}")
     for node in PAIR:
         assert difference(story["start"][node], fingerprint(node)) == []

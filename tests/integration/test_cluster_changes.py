@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import allocatable, get, kubectl, pod, wait_until
+from cluster import CLUSTER, allocatable, get, kubectl, pod, wait_until
 from nodes import CHECKOUT, LAB, PAIR, boot_id, lab, must_be_running, playbook, ssh, with_spec
-from test_cluster import IGB, SPEC
 
 pytestmark = pytest.mark.slow
 API_SECONDS = 60.0
+IGB = {"vendor": "8086", "device": "10c9", "numa_node": 1}
 
 
 def vfs(for_dpdk: int) -> list[dict[str, Any]]:
@@ -36,7 +36,9 @@ def vfs(for_dpdk: int) -> list[dict[str, Any]]:
 
 
 def spec(**changes):
-    return with_spec(**{**SPEC, "fastpath_reboot_ok": True, **changes})
+    """Small pages alone, so that what reboots a node is said in the test."""
+    pages = [{"size": "2M", "count": 64, "numa_node": 1}]
+    return (*CLUSTER, *with_spec(**{"fastpath_sriov": vfs(2), "fastpath_hugepages": pages, **changes}))
 
 
 def deployment(replicas: int) -> list[dict[str, Any]]:

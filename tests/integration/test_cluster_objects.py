@@ -9,19 +9,18 @@ import json
 from collections import Counter
 
 import pytest
-from cluster import REGISTRY, get, kubectl, objects, wait_until, writes_since, written
+import yaml
+from cluster import CLUSTER, get, kubectl, objects, wait_until, writes_since, written
 from nodes import CHECKOUT, difference, lab, playbook, with_spec
-from test_cluster import SPEC
 
 ABSENT = {"multus_state": "absent", "networks_state": "absent"}
-ALL = ("fast", "dpdk", "lan")
+NETWORKS = yaml.safe_load((CHECKOUT / "inventories/lab-cluster/group_vars/fastpath_nodes/networks.yml").read_text())[
+    "fastpath_networks"
+]
 
 
 def run(**changes):
-    keys = ("fastpath_sriov", "fastpath_networks")
-    base = {key: SPEC[key] for key in keys}
-    cluster = {"fastpath_kubeconfig": str(CHECKOUT / ".lab/kubeconfig"), "fastpath_registry": REGISTRY}
-    return playbook("cluster_objects", *with_spec(**{**base, **cluster, **changes})).must_pass()
+    return playbook("cluster_objects", *CLUSTER, *with_spec(**changes)).must_pass()
 
 
 def definitions():
@@ -38,7 +37,7 @@ def start():
 
 def test_1_they_are_there_after_the_first_run(start):
     assert set(run().changed().values()) == {2}
-    assert definitions() == sorted(ALL)
+    assert definitions() == sorted(one["name"] for one in NETWORKS)
     daemons = {item["metadata"]["name"] for item in get("daemonset", "-n", "kube-system")["items"]}
     assert {"kube-multus-ds", "whereabouts"} <= daemons
 
@@ -51,7 +50,7 @@ def test_2_the_second_run_writes_nothing(start):
 
 def test_3_one_change_is_one_write(start):
     position = written()
-    changed = [{**one, "vlan": 200} if one["name"] == "fast" else one for one in SPEC["fastpath_networks"]]
+    changed = [{**one, "vlan": 200} if one["name"] == "fast" else one for one in NETWORKS]
     assert set(run(fastpath_networks=changed).changed().values()) == {1}
     assert Counter(line.split()[0] for line in writes_since(position)) == {"patch": 1}
 
@@ -64,7 +63,7 @@ def test_4_what_is_taken_out_of_the_list_goes_and_nothing_else(start):
         "spec": {"config": "{}"},
     }
     kubectl("apply", "-f", "-", stdin=json.dumps(others))
-    run(fastpath_networks=SPEC["fastpath_networks"][:2])
+    run(fastpath_networks=NETWORKS[:2])
     assert definitions() == ["dpdk", "fast", "others"]
     kubectl("delete", "net-attach-def", "others")
 
