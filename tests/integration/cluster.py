@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import yaml
 from nodes import CHECKOUT, LAB
 
 sys.path.insert(0, str(CHECKOUT / "tests/lab"))
@@ -58,6 +59,11 @@ def pod(name: str, node: str, networks: str, devices: dict[str, int], **more: An
         "metadata": {"name": name, "annotations": {NETWORKS: networks}, "labels": {"app": name}},
         "spec": {"nodeName": None, "nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container]},
     }
+
+
+def examples() -> list[dict[str, Any]]:
+    """The pods that users are shown."""
+    return list(yaml.safe_load_all((CHECKOUT / "examples/pods.yml").read_text()))
 
 
 def start(pods: Sequence[dict[str, Any]], seconds: int = 180) -> None:

@@ -13,6 +13,7 @@ from cluster import (
     CLUSTER,
     PREFIX,
     allocatable,
+    examples,
     get,
     inside,
     kubectl,
@@ -60,13 +61,7 @@ def test_3_the_second_run_writes_nothing(story):
 
 def test_4_pods_have_their_devices_and_packets_flow(story):
     first, second = PAIR
-    start(
-        [
-            *(pod(f"fast-{node}", node, "fast", {"igb_kernel": 1}) for node in PAIR),
-            pod("dpdk", first, "dpdk", {"igb_dpdk": 1}, cpu=1, memory="64Mi"),
-            pod("two", second, "fast, lan", {"igb_kernel": 1}),
-        ]
-    )
+    start(examples())
     peer = network_status(f"fast-{second}")["net1"]["ips"][0]
     said = inside(f"fast-{first}", f"ping -c 5 -w 20 -I net1 {peer}")
     assert "5 packets received" in said, said
@@ -84,9 +79,9 @@ def test_5_a_pod_sees_its_device_on_its_numa_node(story):
 
 
 def test_6_two_networks_are_two_interfaces(story):
-    seen = network_status("two")
+    seen = network_status("two-networks")
     assert {seen[name]["name"] for name in ("net1", "net2")} == {"default/fast", "default/lan"}
-    shown = inside("two", "ip -o -4 addr")
+    shown = inside("two-networks", "ip -o -4 addr")
     assert all(seen[name]["ips"][0] in shown for name in ("eth0", "net1", "net2"))
 
 
