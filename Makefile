@@ -21,7 +21,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-demo: collection lab-up ## Two emulated nodes from stock Debian to driver-bound VFs, through a real reboot, and verified
+demo: collection ## Two emulated nodes, through a real reboot, to pods with VFs that exchange packets, and verified
+	@$(LAB) members
 	@$(IN_VENV) && python tests/demo.py
 
 plan site verify teardown: collection ## The playbooks on the lab (or INVENTORY=)
