@@ -76,7 +76,7 @@ class KubeletState:
     cpus: tuple[int, ...] = ()
     numa: Mapping[int, NumaNode] = field(default_factory=dict)
     machine_bytes: int = 0
-    running: int = 0
+    guaranteed: int = 0
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -113,8 +113,9 @@ def _as_plan(
     if (touched or unseen) and current.active:
         operations.append(Operation(STOP, SERVICE, True, False))
     for path, why in stale:
-        words = f"{current.running} containers run here as the former policy placed them ({why})"
-        reason = words if current.running else ""
+        # Only they get CPUs and memory of their own.
+        words = f"{current.guaranteed} Guaranteed pods run here as the former policy placed them ({why})"
+        reason = words if current.guaranteed else ""
         operations.append(Operation(FORGET_STATE, path, None, None, bool(reason), reason))
     operations += files
     if current.loaded and (current.reload_due or any(step.target == UNIT for step in files)):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,8 +51,14 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._owned_files import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._systemd import unit_environment, unit_properties
 
-# Gone after a boot, when nothing is left that a policy has placed.
-TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+# Folders of Guaranteed pods, as systemd or the kubelet itself makes them; the other two classes are one level below.
+GUARANTEED_FOLDERS = (
+    "/sys/fs/cgroup/kubepods.slice",
+    "/sys/fs/cgroup/kubepods",
+    "/sys/fs/cgroup/cpuset/kubepods.slice",
+    "/sys/fs/cgroup/cpuset/kubepods",
+)
+_GUARANTEED = re.compile(r"(kubepods-)?pod[0-9a-f]")
 SECONDS = 120.0
 APPLY = "Apply the role kubernetes again, and look at journalctl -u kubelet."
 PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Environment", "ExecStart")
@@ -92,7 +99,7 @@ class KubeletConcern(Concern[KubeletState, KubeletSpec]):
             cpus=parse_cpu_list(cpus),
             numa=_numa(host),
             machine_bytes=memory(host)[None] * 1024,
-            running=len(host.listdir(TASKS)),
+            guaranteed=_guaranteed(host),
             record=record,
         )
         return self._with_files(state)
@@ -176,6 +183,11 @@ def _numa(host: Host) -> dict[int, NumaNode]:
             cpus = parse_cpu_list(host.read_value(f"{NODES}/node{number}/cpulist") or "")
             found[number] = NumaNode(size_kb * 1024, cpus, huge)
     return found
+
+
+def _guaranteed(host: Host) -> int:
+    names = {name for folder in GUARANTEED_FOLDERS for name in host.listdir(folder)}
+    return sum(bool(_GUARANTEED.match(name)) for name in names)
 
 
 def _command_line(host: Host, pid: str) -> str:

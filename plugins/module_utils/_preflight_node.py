@@ -123,7 +123,7 @@ def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, fac
         pages_change = pages_change or (name == "hugepages" and any("pages" in step.action for step in plan.operations))
         disruptive = plan.disruptive
         if name == "kubelet" and pages_change and desired.static_memory:
-            disruptive = disruptive or _forgets_memory(current.running)
+            disruptive = disruptive or _forgets_memory(current.guaranteed)
         found.disrupts += [f"{step.action} {step.target}: {step.reason}" for step in disruptive]
         found.reboot_reasons.update({name: plan.reboot_reason} if plan.reboot_reason else {})
         if not (params["disruption_ok"] or drained):
@@ -131,10 +131,10 @@ def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, fac
     return found
 
 
-def _forgets_memory(running: int) -> tuple[Operation, ...]:
+def _forgets_memory(guaranteed: int) -> tuple[Operation, ...]:
     """Not in the kubelet's plan yet, since the pages are not there yet."""
-    reason = f"{running} containers have memory that the kubelet has to forget, since hugepages change"
-    return (Operation("remove_state", MEMORY_STATE, disruptive=True, reason=reason),) if running else ()
+    reason = f"{guaranteed} Guaranteed pods have memory that the kubelet has to forget, since hugepages change"
+    return (Operation("remove_state", MEMORY_STATE, disruptive=True, reason=reason),) if guaranteed else ()
 
 
 def _without_consent(step: Operation) -> Problem:

@@ -38,7 +38,7 @@ options:
       - V(present) brings the policies about, V(absent) gives back what was there before.
   disruption_ok:
     description:
-      - Consent to another policy while containers run here, whose CPUs and memory the kubelet then forgets.
+      - Consent to another policy while Guaranteed pods run here, whose CPUs and memory the kubelet then forgets.
 requirements:
   - a kubelet 1.30 or newer whose unit hands C($KUBELET_CONFIG_ARGS) or C(--config-dir) to it, as that of kubeadm does
 attributes:

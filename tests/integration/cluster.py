@@ -27,7 +27,14 @@ PREFIX = "nfv.fastpath"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 # What a cluster writes by itself, all the time.
-FLEETING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods", "controllerrevisions.apps")
+FLEETING = (
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "pods",
+    "controllerrevisions.apps",
+    "componentstatuses",
+)
 
 
 def kubectl(*argv: str, stdin: str = "", check: bool = True, timeout: float = 120) -> str:
@@ -95,19 +102,18 @@ def allocatable(node: str) -> dict[str, str]:
 
 def objects() -> dict[str, Any]:
     """Every object that somebody wants to be there, without what the cluster itself adds to it."""
-    kinds = kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    kinds = set(kubectl("api-resources", "--verbs=list", "-o", "name").split()) - set(FLEETING)
     found = {}
-    for kind in sorted(set(kinds) - set(FLEETING)):
-        for item in get(kind, "--all-namespaces").get("items", []):
-            metadata = item["metadata"]
-            where = f"{kind} {metadata.get('namespace', '')}/{metadata['name']}"
-            labels, notes = metadata.get("labels", {}), metadata.get("annotations", {})
-            found[where] = {
-                "labels": labels,
-                "annotations": sorted(name for name in notes if "kubernetes.io" not in name),
-                "spec": item.get("spec") if kind != "componentstatuses" else None,
-                "data": sorted(item.get("data") or {}),
-            }
+    for item in get(",".join(sorted(kinds)), "--all-namespaces")["items"]:
+        metadata = item["metadata"]
+        where = f"{item['apiVersion']} {item['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
+        labels, notes = metadata.get("labels", {}), metadata.get("annotations", {})
+        found[where] = {
+            "labels": labels,
+            "annotations": sorted(name for name in notes if "kubernetes.io" not in name),
+            "spec": item.get("spec"),
+            "data": sorted(item.get("data") or {}),
+        }
     return found
 
 

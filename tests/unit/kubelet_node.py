@@ -77,9 +77,14 @@ class KubeletNode(Host):
     def pages(self, number: int, size_kb: int, count: int) -> None:
         self.put(f"sys/devices/system/node/node{number}/hugepages/hugepages-{size_kb}kB/nr_hugepages", f"{count}\n")
 
-    def containers(self, count: int) -> None:
+    def guaranteed_pods(self, count: int) -> None:
         for number in range(count):
-            os.makedirs(f"{self.root}/run/containerd/io.containerd.runtime.v2.task/k8s.io/{number}", exist_ok=True)
+            os.makedirs(f"{self.root}/sys/fs/cgroup/kubepods.slice/kubepods-pod{number}.slice", exist_ok=True)
+
+    def other_pod(self) -> None:
+        """As kube-proxy is one, on every node and also on a drained one."""
+        classes = f"{self.root}/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice"
+        os.makedirs(f"{classes}/kubepods-besteffort-pod1.slice", exist_ok=True)
 
     def tree(self) -> dict[str, str]:
         """Files that outlast a boot, without what the kubelet itself keeps."""

@@ -48,10 +48,11 @@ def test_registry_is_plain_http():
 def test_kubelet_unit():
     unit = join.files(TOPOLOGY, NODE)["/etc/systemd/system/kubelet.service"]
     start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    # The names of kubeadm's own unit, by which the role kubernetes finds its way in.
     assert start == (
-        "ExecStart=/usr/local/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf "
-        "--kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS"
+        "ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS"
     )
+    assert 'Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"' in unit
 
 
 def test_containerd_as_debian_makes_it():

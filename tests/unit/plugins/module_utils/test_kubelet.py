@@ -122,17 +122,23 @@ def test_the_main_files_amounts_do_not_spoil_the_sum(node):
 
 
 def test_a_policy_change_below_pods_needs_consent(node):
-    node.containers(4)
+    node.guaranteed_pods(4)
     with pytest.raises(
-        FastpathError, match=r"4 containers run here as the former policy placed them \(CPU manager none becomes static"
+        FastpathError, match=r"4 Guaranteed pods run here as the former policy placed them \(CPU manager none becomes static"
     ):
         run(node, FULL)
     assert conf(node) is None and node.starts == 1
     assert run(node, FULL, consent=True).disruptive
 
 
+def test_pods_without_cpus_of_their_own_do_not_notice(node):
+    node.other_pod()
+    run(node, FULL)
+    assert policy(node, "cpu") == "static"
+
+
 def test_what_changes_no_policy_needs_no_consent(node):
-    node.containers(4)
+    node.guaranteed_pods(4)
     plan = run(node, {"config": {"maxPods": 200}})
     assert not plan.disruptive
     assert actions(plan) == ["stop_kubelet", "write_file", "write_file", "reload_units", "start_kubelet"]
@@ -156,7 +162,7 @@ def test_hugepages_that_the_kubelet_has_not_seen(node):
 
 def test_hugepages_change_what_the_memory_manager_remembers(node):
     run(node, FULL)
-    node.containers(2)
+    node.guaranteed_pods(2)
     node.pages(1, 1048576, 1)
     with pytest.raises(FastpathError, match="NUMA node 1 has other hugepages now"):
         run(node, FULL)

@@ -184,7 +184,7 @@ def test_hugepages_make_the_memory_manager_forget_what_pods_have(host):
 
     class Kubelet(planner()):
         def discover(self):
-            return KubeletState(running=3)
+            return KubeletState(guaranteed=3)
 
         def parse(self, spec):
             return KubeletSpec(memory_manager=spec["memory_manager"])
@@ -198,7 +198,7 @@ def test_hugepages_make_the_memory_manager_forget_what_pods_have(host):
         return preflight_node(host, {**base, "kubelet": {"memory_manager": policy}, **params}, concerns)
 
     (said,) = look([step], "Static", drain_first=True)["disrupts"]
-    assert "3 containers have memory that the kubelet has to forget" in said
+    assert "3 Guaranteed pods have memory that the kubelet has to forget" in said
     with pytest.raises(Refused, match="fastpath_disruption_ok"):
         look([step], "Static")
     assert look([], "Static")["disrupts"] == look([step], "None")["disrupts"] == []

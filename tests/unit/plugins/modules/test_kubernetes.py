@@ -50,7 +50,7 @@ def test_kubelet(tmp_path, monkeypatch):
     node = KubeletNode(tmp_path)
     monkeypatch.setattr(kubelet, "Host", lambda: node)
     three_runs(kubelet, spec=FULL)
-    node.containers(2)
+    node.guaranteed_pods(2)
     refused = run(kubelet, state="absent")
     assert refused["failed"] and "Give consent" in refused["msg"]
     assert run(kubelet, state="absent", disruption_ok=True)["changed"]
