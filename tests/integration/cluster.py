@@ -56,7 +56,7 @@ def pod(name: str, node: str, networks: str, devices: dict[str, int], **more: An
         "name": "app",
         "image": f"{REGISTRY}/tools:1",
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"],
+        "command": ["/bin/sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"],
         "resources": {"limits": limits, "requests": limits},
         "securityContext": {"capabilities": {"add": ["NET_RAW", "NET_ADMIN"]}},
     }
