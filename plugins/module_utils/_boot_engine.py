@@ -105,7 +105,7 @@ class BootEngineConcern(Concern[BootEngineState, BootEngine]):
     def needed_by(self) -> list[str]:
         """Concerns with a desired state on this node, which a boot is to bring back."""
         names = [name[:-5] for name in self.host.listdir(DESIRED_FOLDER) if name.endswith(".json")]
-        return [name for name in names if name != self.name]
+        return [name for name in names if f"fastpath-{name}.service" in UNITS]
 
     def parse(self, spec: Any) -> BootEngine:
         interpreter = spec.get("interpreter", DEFAULT_INTERPRETER)
@@ -184,6 +184,5 @@ class BootEngineConcern(Concern[BootEngineState, BootEngine]):
         for concern in self.needed_by():
             failure = current.failures.get(concern, "")
             look = f"See journalctl -b -u fastpath-{concern}, then systemctl restart fastpath-{concern}."
-            if f"fastpath-{concern}.service" in UNITS:
-                found.append(Check("boot_engine.boot", self.name, concern, "", failure, look))
+            found.append(Check("boot_engine.boot", self.name, concern, "", failure, look))
         return found

@@ -20,6 +20,9 @@ PLACE, RESTORE, REMOVE, CLEAR = "place_plugin", "restore_plugin", "remove_plugin
 BIN_DIR, CONFIG_DIR = "/opt/cni/bin", "/etc/cni/net.d"
 # What Multus and whereabouts leave on a node when their pods are gone.
 LEFT_IN_BIN = ("multus", "multus-shim", "passthru")
+# Multus has this one everywhere, whatever the others are called.
+OTHER_DIR = "/etc/cni"
+LEFT_IN_OTHER = ("multus",)
 LEFT_IN_CONFIG = ("00-multus.conf", "00-multus.conflist", "multus.d", "whereabouts.d")
 VARIANTS = ("thick", "thin")
 
@@ -108,9 +111,10 @@ def plan_cni(state: CniState, spec: CniSpec) -> Plan:
 def plan_cni_teardown(state: CniState) -> Plan:
     """Former files come back. What pods left on the node goes, unless it was there before the first run."""
     operations = _way_back(state, list(state.record.get("placed", {})))
-    was = {**dict.fromkeys(state.record.get("bin", ())), **dict.fromkeys(state.record.get("config", ()))}
+    folders = {"bin": state.bin_dir, "config": state.config_dir, "other": OTHER_DIR}
+    was = {f"{folder}/{name}" for key, folder in folders.items() for name in state.record.get(key, ())}
     if state.record:
-        operations += [Operation(CLEAR, path) for path in state.left if posixpath.basename(path) not in was]
+        operations += [Operation(CLEAR, path) for path in state.left if path not in was]
     return Plan(
         operations=tuple(operations),
         before={"plugins": dict(sorted(state.files.items()))},
@@ -120,7 +124,7 @@ def plan_cni_teardown(state: CniState) -> Plan:
 
 
 def record_before(state: CniState, spec: CniSpec, plan: Plan, names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """``names``: what is in both folders now. Former files are noted once, and never overwritten by ours."""
+    """``names``: what is in the folders now. Former files are noted once, and never overwritten by ours."""
     record: dict[str, Any] = {"former": {}, "placed": {}, **state.record}
     record.setdefault("bin_dir", spec.bin_dir)
     record.setdefault("config_dir", spec.config_dir)

@@ -18,7 +18,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_plugins import (
     CLEAR,
     LEFT_IN_BIN,
     LEFT_IN_CONFIG,
+    LEFT_IN_OTHER,
     NAME,
+    OTHER_DIR,
     PLACE,
     REMOVE,
     RESTORE,
@@ -53,8 +55,8 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
 
     name = NAME
     kept = KEPT
-    # What pods leave on the node, in both folders.
-    left_behind: tuple[tuple[str, ...], tuple[str, ...]] = (LEFT_IN_BIN, LEFT_IN_CONFIG)
+    # What pods leave on the node: in both folders and in the other one.
+    left_behind: tuple[tuple[str, ...], ...] = (LEFT_IN_BIN, LEFT_IN_CONFIG, LEFT_IN_OTHER)
 
     def __init__(self, host: Host, spec: Any = None, archive: str | None = None, probe: Probe = probe_socket) -> None:
         super().__init__(host)
@@ -72,8 +74,8 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
         bin_dir = record.get("bin_dir") or asked.bin_dir
         config_dir = record.get("config_dir") or asked.config_dir
         names = sorted({*(asked.plugins or {}), *record.get("placed", {})})
-        in_bin, in_config = self.left_behind
-        left = [f"{bin_dir}/{name}" for name in in_bin] + [f"{config_dir}/{name}" for name in in_config]
+        folders = (bin_dir, config_dir, OTHER_DIR)
+        left = [f"{folder}/{name}" for folder, names in zip(folders, self.left_behind) for name in names]
         return CniState(
             files={name: self._checksum(bin_dir, name, record) for name in names},
             left=tuple(path for path in left if self.host.exists(path)),
@@ -95,7 +97,8 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
 
     def record(self, current: CniState, plan: Plan) -> dict[str, Any]:
         spec = parse_cni(self._spec)
-        names = {"bin": tuple(self.host.listdir(spec.bin_dir)), "config": tuple(self.host.listdir(spec.config_dir))}
+        folders = {"bin": spec.bin_dir, "config": spec.config_dir, "other": OTHER_DIR}
+        names = {key: tuple(self.host.listdir(folder)) for key, folder in folders.items()}
         return record_before(current, spec, plan, names)
 
     def perform(self, operation: Operation) -> None:

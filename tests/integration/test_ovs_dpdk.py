@@ -4,8 +4,8 @@
 """Open vSwitch with DPDK on two nodes, with packets: from packages, from a build, and given back.
 
 One story in order: each chapter starts from the state that the former left, as it would at a user's site. Its testpmd
-comes from a bundle: the distribution's brings 270 packages along, which take minutes on an emulated node. The short
-form has the chapters that need two nodes and packets; what Molecule and the unit tests show as well is in the full one.
+comes from a bundle: the distribution's brings 270 packages along, which take minutes on an emulated node. In the short
+form Molecule's scenario stands for all of it, on one node and without packets.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nodes import PAIR, difference, fingerprint, keep_journal, lab, must_be_runn
 from ovs_spec import SPEC, spec
 from traffic import exchange, ready, wait_until
 
+pytestmark = pytest.mark.slow
 REMOVE = {"ovs_dpdk_remove_packages": True, "dpdk_remove_packages": True}
 
 
@@ -55,7 +56,6 @@ def test_1_packages_bring_it_and_packets_flow(story):
     exchange(*PAIR)
 
 
-@pytest.mark.slow
 def test_2_the_second_run_writes_nothing(story):
     records = {node: records_of(node) for node in PAIR}
     assert playbook("site", *spec()).must_pass().changed() == dict.fromkeys(PAIR, 0)
@@ -82,7 +82,6 @@ def test_4_packets_flow_again_after_a_reboot(story):
     exchange(*PAIR)
 
 
-@pytest.mark.slow
 def test_5_a_start_that_fails_says_why_and_gives_back_what_worked(story):
     config = {**SPEC["fastpath_ovs"]["other_config"], "dpdk-extra": "--no-such-option"}
     former = ssh("node1", "ovs-vsctl --timeout=20 get Open_vSwitch . other_config")
@@ -93,7 +92,6 @@ def test_5_a_start_that_fails_says_why_and_gives_back_what_worked(story):
     wait_until(lambda: ready("node1"), "both ports of node1 are back")
 
 
-@pytest.mark.slow
 def test_6_a_build_takes_over_and_packets_flow(story):
     source = spec(fastpath_ovs_provider="source", fastpath_dpdk={"provider": "source"})
     playbook("site", *source, timeout=3000).must_pass()
@@ -106,7 +104,6 @@ def test_6_a_build_takes_over_and_packets_flow(story):
     assert {node: ssh(node, "cat /run/openvswitch/ovs-vswitchd.pid") for node in PAIR} == pids
 
 
-@pytest.mark.slow
 def test_7_and_back_to_packages(story):
     playbook("site", *spec()).must_pass()
     for node in PAIR:
@@ -114,14 +111,12 @@ def test_7_and_back_to_packages(story):
     exchange(*PAIR)
 
 
-@pytest.mark.slow
 def test_8_teardown_gives_back_what_was_there(story):
     playbook("teardown", *spec(**REMOVE)).must_pass()
     for node in PAIR:
         assert left_on(node, story) == []
 
 
-@pytest.mark.slow
 def test_9_all_of_it_from_packages(story):
     playbook("site", *spec(fastpath_dpdk={}), timeout=2400).must_pass()
     for node in PAIR:

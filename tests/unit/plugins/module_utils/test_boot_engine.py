@@ -200,6 +200,8 @@ def test_who_needs_the_engine(node):
     assert concern.needed_by() == []
     (node.tree / "etc/fastpath/sriov.json").write_text("[]")
     (node.tree / "etc/fastpath/.fastpath-x").write_text("")
+    # No unit of ours brings them at boot.
+    (node.tree / "etc/fastpath/cni_plugins.json").write_text("{}")
     assert concern.needed_by() == ["sriov"]
 
 

@@ -204,6 +204,7 @@ def test_what_multus_left_goes_unless_it_was_there_before(node, tmp_path):
     node.put(f"{CONFIG}/00-multus.conf", b"{}")
     node.put(f"{CONFIG}/multus.d/multus.kubeconfig", b"{}")
     node.put(f"{CONFIG}/whereabouts.d/whereabouts.conf", b"{}")
+    node.put("etc/cni/multus/net.d/10-lab.conf", b"{}")
     result = run(node)
     assert ("remove_left_over", "multus.d") in actions(result)
     assert node.tree() == start

@@ -124,7 +124,8 @@ def test_the_main_files_amounts_do_not_spoil_the_sum(node):
 def test_a_policy_change_below_pods_needs_consent(node):
     node.guaranteed_pods(4)
     with pytest.raises(
-        FastpathError, match=r"4 Guaranteed pods run here as the former policy placed them \(CPU manager none becomes static"
+        FastpathError,
+        match=r"4 Guaranteed pods run here as the former policy placed them \(CPU manager none becomes static",
     ):
         run(node, FULL)
     assert conf(node) is None and node.starts == 1
