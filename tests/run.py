@@ -49,11 +49,11 @@ def parts(make: str = "make") -> list[Part]:
         return tuple((make, "--no-print-directory", name) for name in names)
 
     return [
-        Part("lab-build", target("lab-build")),
+        Part("lab-build", target("lab-build"), limit_seconds=3600),
         Part("lint", target("lint")),
         Part("unit", target("unit")),
         Part("sanity", target("sanity")),
-        Part("molecule", target("molecule"), uses_lab=True),
+        Part("molecule", target("molecule"), uses_lab=True, limit_seconds=3600),
         Part("integration", target("integration"), uses_lab=True, limit_seconds=4200),
     ]
 

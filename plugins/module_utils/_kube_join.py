@@ -56,7 +56,7 @@ class Secrets:
 class JoinState:
     """``kubelet``, ``kubeadm``: versions, empty where a program is not there. ``program``: path of the kubelet.
 
-    ``vendor_unit``: whether a package brought a unit for it. ``bootstrap_left``: whether a file with a token is there.
+    ``vendor_unit``: whether others brought a unit for it. ``bootstrap_left``: whether a file with a token is there.
     """
 
     joined: bool = False
@@ -88,7 +88,7 @@ def plan_join(current: JoinState, desired: JoinSpec, secrets: Secrets, looking_a
         return Plan(before={"joined": True}, after={"joined": True})
     operations = [Operation(LOAD, name, False, True) for name in MODULES if name not in current.loaded]
     operations += plan_files(current.files, wanted_files(current, desired, secrets), current.record.get("files", {}))
-    if desired.join == KUBECONFIG and (current.reload_due or any(step.target == UNIT for step in operations)):
+    if current.reload_due or any(step.target == UNIT for step in operations):
         operations.append(Operation(RELOAD, UNIT))
     operations += [
         Operation(SYSCTL, name, current.sysctls.get(name), value)
@@ -134,12 +134,12 @@ def wanted_files(current: JoinState, desired: JoinSpec, secrets: Secrets) -> dic
         MODULES_LOAD: "".join(f"{name}\n" for name in MODULES),
         SYSCTL_D: "".join(f"{name.replace('/', '.')} = {value}\n" for name, value in SYSCTLS.items()),
     }
+    if not current.vendor_unit:
+        files[UNIT] = unit_text(current.program or "/usr/local/bin/kubelet")
     if desired.join != KUBECONFIG:
         return files
     files[MAIN_CONFIG] = as_json(kubelet_configuration(desired, CA_FILE))
     files[FLAGS] = f'KUBELET_KUBEADM_ARGS="{" ".join(kubelet_flags(desired))}"\n'
-    if not current.vendor_unit:
-        files[UNIT] = unit_text(current.program or "/usr/local/bin/kubelet")
     # Once there, it is left as it is: the run that joins has it, later ones need not.
     ca = secrets.ca or (current.files.get(CA_FILE) or "" if CA_FILE in current.record.get("files", {}) else "")
     if ca:

@@ -70,6 +70,11 @@ CTR = ("ctr", "--namespace", "k8s.io")
 APPLY = "Apply the role kubernetes again, and look at journalctl -u kubelet."
 
 
+def _brought(host: Host, record: Mapping[str, Any]) -> bool:
+    """Whether a package or somebody else brought the kubelet's unit."""
+    return any(map(host.exists, VENDOR_UNITS)) or (host.exists(UNIT) and UNIT not in record.get("files", {}))
+
+
 class KubeJoinConcern(Concern[JoinState, JoinSpec]):
     """Spec: see ``parse_join``. ``looking_ahead``: programs may still be about to be installed."""
 
@@ -99,7 +104,7 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
             kubelet=version_said(host.run(["kubelet", "--version"]).out) or "",
             kubeadm=version_said(host.run(["kubeadm", "version", "--output", "short"]).out) or "",
             program=programs[0] if programs else "",
-            vendor_unit=any(map(host.exists, VENDOR_UNITS)),
+            vendor_unit=_brought(host, record),
             enabled=unit["UnitFileState"] == "enabled",
             active=unit["ActiveState"] in ("active", "activating"),
             reload_due=unit["NeedDaemonReload"] == "yes",

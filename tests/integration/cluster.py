@@ -70,7 +70,7 @@ def pod(name: str, node: str, networks: str, devices: dict[str, int], **more: An
 
 def examples() -> list[dict[str, Any]]:
     """The pods that users are shown."""
-    return list(yaml.safe_load_all((CHECKOUT / "examples/pods.yml").read_text()))
+    return list(yaml.safe_load((CHECKOUT / "examples/pods.yml").read_text())["items"])
 
 
 def start(pods: Sequence[dict[str, Any]], seconds: int = 180) -> None:

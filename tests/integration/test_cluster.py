@@ -27,6 +27,8 @@ from cluster import (
 )
 from nodes import PAIR, difference, fingerprint, lab, playbook, with_spec
 
+# Forty minutes; Molecule has each role on a member of its own.
+pytestmark = pytest.mark.slow
 POOLS = {"igb_dpdk": "2", "igb_kernel": "4", "igb_node0": "4", "virtio_dpdk": "2", "virtio_kernel": "2"}
 
 

@@ -27,7 +27,6 @@ from nodes import (
     ssh,
 )
 
-# The story with a cluster goes the same way and further, and is part of every run.
 pytestmark = pytest.mark.slow
 TASKS_A_ROLE = 15
 BOUND_AND_PAGES = """\

@@ -259,6 +259,7 @@ def test_by_kubeadm(node):
         },
     }
     assert node.read(KUBEADM_FILE) is None
+    assert "$KUBELET_KUBEADM_ARGS" in node.text(UNIT)
     assert not run(node, {**BY_KUBEADM, "node_name": "n1", "node_ip": "192.0.2.11"}).changed
     run(node)
     assert node.tree() == start
