@@ -96,6 +96,13 @@ class Current:
         entries = self.config.entries if self.config else ()
         return tuple(without(entry, self.ours) for entry in entries)
 
+    def returning(self, removes: Sequence[Argument]) -> tuple[Argument, ...]:
+        """The user's arguments that we kept out and that come back, as ``removes`` is all that is still kept out."""
+        foreign = union(*self.foreign)
+        return tuple(
+            item for item in self.removed if not matches_any(item, removes) and not contains(foreign, item)
+        )
+
 
 @dataclass(frozen=True)
 class Unsettled:
@@ -170,7 +177,8 @@ def plan_kernel_args(current: Current, desired: Desired) -> Plan:
     problems = node_problems(desired.spec, current.node, VARIABLE)
     asked = asked_arguments(current, desired)
     removes = desired.spec.remove
-    kept = tuple(tuple(item for item in entry if not matches_any(item, removes)) for entry in current.foreign)
+    back = current.returning(removes)
+    kept = tuple(tuple(item for item in entry if not matches_any(item, removes)) + back for entry in current.foreign)
     own, conflicts = own_arguments(asked, kept, config.files)
     problems += conflicts + _unfit(current.rules, own) + _too_long(own, kept)
     if problems:
@@ -227,7 +235,7 @@ def _change(current: Current, own: Sequence[Argument], removes: Sequence[Argumen
     present = union(*(split_off(entry, current.ours)[0] for entry in entries))
     foreign = union(*current.foreign)
     doomed = tuple(argument for argument in foreign if matches_any(argument, removes))
-    back = tuple(item for item in current.removed if not matches_any(item, removes) and not contains(foreign, item))
+    back = current.returning(removes)
     return BootChange(tuple(own), tuple(removes), delete=present + doomed, append=back + tuple(own))
 
 
@@ -250,8 +258,7 @@ def _is_written(current: Current, change: BootChange) -> bool:
 def _unsettled(
     current: Current, asked: Sequence[Argument], own: Sequence[Argument], removes: Sequence[Argument]
 ) -> Unsettled:
-    back = tuple(item for item in current.removed if not matches_any(item, removes))
-    foreign = union(*current.foreign, back)
+    foreign = union(*current.foreign, current.returning(removes))
     left = tuple(
         argument
         for argument in without(current.live, own)

@@ -166,6 +166,18 @@ def test_an_argument_that_is_lost_long_after_is_named(node):
         node.apply(PASSTHROUGH)
 
 
+def test_what_the_user_had_and_we_now_ask_for_comes_back_as_the_users(tmp_path):
+    node = GrubNode(tmp_path, linux="console=tty0")
+    before = node.boot_files()
+    node.apply({"remove": ["console=tty0"]})
+    node.apply({"extra": {"console": ["tty0", "ttyS0"]}})
+    node.reboot()
+    assert node.boot_lines()[0] == "root=UUID=1234 ro console=tty0 console=ttyS0 quiet"
+    assert not node.apply({"extra": {"console": ["tty0", "ttyS0"]}}).changed
+    node.teardown()
+    assert node.boot_files() == before
+
+
 # Cut off in the middle
 
 

@@ -75,7 +75,7 @@ specs = st.fixed_dictionaries(
         "iommu": st.sampled_from(["on", "passthrough", "off"]),
         "isolated_cpus": st.sampled_from(["1", "2-5"]),
         "extra": st.dictionaries(names, values, max_size=3),
-        "remove": st.lists(st.sampled_from(["quiet", "splash=1", "x_y"]), max_size=2, unique=True),
+        "remove": st.lists(st.sampled_from(["quiet", "splash=1", "x_y", "console=1"]), max_size=2, unique=True),
     },
 )
 lines = st.lists(st.sampled_from(["ro", "quiet", "splash=1", "splash=2", "b"]), max_size=4, unique=True).map(" ".join)
