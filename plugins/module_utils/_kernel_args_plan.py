@@ -99,9 +99,7 @@ class Current:
     def returning(self, removes: Sequence[Argument]) -> tuple[Argument, ...]:
         """The user's arguments that we kept out and that come back, as ``removes`` is all that is still kept out."""
         foreign = union(*self.foreign)
-        return tuple(
-            item for item in self.removed if not matches_any(item, removes) and not contains(foreign, item)
-        )
+        return tuple(item for item in self.removed if not matches_any(item, removes) and not contains(foreign, item))
 
 
 @dataclass(frozen=True)
