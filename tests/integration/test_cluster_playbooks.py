@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, namespace, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import namespace, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server
 from nodes import CHECKOUT, Play
 

@@ -21,14 +21,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube import KubeErro
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import NAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import failed_patch, out_patch
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import (
-    FakeCluster,
-    daemon_pod,
-    daemonset,
-    merged,
-    node,
-    pod,
-)
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemon_pod, daemonset, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, merged
 
 IGB = "nfv.fastpath/igb"
 NETWORKS, STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"

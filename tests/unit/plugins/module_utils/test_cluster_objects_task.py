@@ -16,12 +16,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import KINDS, NAD
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import (
-    FakeCluster,
-    daemonset,
-    namespace,
-    node,
-)
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset, namespace, node
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 
 Item = dict[str, Any]
 

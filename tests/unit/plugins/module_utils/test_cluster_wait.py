@@ -17,7 +17,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_wait import 
     pod_ready,
     pod_unmet,
 )
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import daemon_pod, daemonset, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemon_pod, daemonset, node, pod
 
 
 def running(wanted: int = 2, **status: Any) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import PoolDevices, fingerprint
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._images import image
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import node
 from ansible_collections.nfv.fastpath.tests.unit.device_plugin_model import Vf, advertised
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, node
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from ansible_collections.nfv.fastpath.tests.unit.manifests import rendered
 
 PF = "0000:81:00.0"

@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups
     view,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import PoolDevices
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import node
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import node
 from hypothesis import given
 from hypothesis import strategies as st
 

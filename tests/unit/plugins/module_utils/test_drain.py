@@ -18,7 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._drain import (
     network_status,
     plan_drain,
 )
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import budget, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import budget, pod
 from hypothesis import given
 from hypothesis import strategies as st
 

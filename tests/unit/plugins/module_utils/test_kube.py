@@ -21,7 +21,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube import (
     NoAnswer,
     connect,
 )
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import node, pod
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 
 
 class Server:

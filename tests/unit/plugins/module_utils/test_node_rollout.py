@@ -15,7 +15,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import 
     out_patch,
     stays_cordoned,
 )
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, merged, node
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import node
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, merged
 from hypothesis import given
 from hypothesis import strategies as st
 

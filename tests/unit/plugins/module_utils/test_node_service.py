@@ -16,13 +16,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._drain import DrainOp
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import KubeError
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_service import NodeService, service_result
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import (
-    FakeCluster,
-    budget,
-    daemonset,
-    node,
-    pod,
-)
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import budget, daemonset, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 
 IGB = "nfv.fastpath/igb"
 

@@ -24,7 +24,8 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
     member_info,
     node_service,
 )
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster, daemonset, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import FakeNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 

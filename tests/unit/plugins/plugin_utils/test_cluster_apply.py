@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._cluster_apply import K8S, MODULE, apply_objects
-from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import daemonset
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset
 
 KIND = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "a.b"}}
 AGENT = daemonset("agent")
