@@ -4,8 +4,7 @@
 """A node without hardware: a sysfs tree whose attributes answer writes as the kernel does.
 
 ``FakeNode`` is a ``Host``. Discovery reads its tree with ordinary system calls; what is written changes the
-tree (VFs appear, drivers bind) or fails with the errno of a real kernel. ``cut_after`` ends the caller like
-a kill between any two changes.
+tree (VFs appear, drivers bind) or fails with the errno of a real kernel.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.tests.unit.fake_pci import (
     KNOWN_DRIVERS,
     Driver,
@@ -27,17 +26,17 @@ from ansible_collections.nfv.fastpath.tests.unit.fake_pci import (
     default_attributes,
     vfinfo,
 )
-from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut
+from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
 
 
-class FakeNode(Host):
+class FakeNode(FolderNode):
     """See the module's text. ``sriov_errno`` by PF address makes writes of ``sriov_numvfs`` fail."""
 
     def __init__(self, root: Path | str, installed: Sequence[str] = ()) -> None:
-        super().__init__(root=str(root), run=self._command)
+        super().__init__(root)
         names = installed or [driver.name for driver in KNOWN_DRIVERS]
         self.drivers = {driver.name: driver for driver in KNOWN_DRIVERS if driver.name in names}
         self.functions: dict[str, Function] = {}
@@ -50,8 +49,6 @@ class FakeNode(Host):
         self.unsupported: set[str] = set()
         self.sriov_errno: dict[str, int] = {}
         self.kernel_log = ""
-        self.cut_after: int | None = None
-        self.changes = 0
         self._groups = 0
         for folder in (DEVICES, DRIVERS, "/sys/class/net", "/sys/module", "/sys/bus/vdpa/devices", "/proc", "/dev"):
             os.makedirs(self.path(folder), exist_ok=True)
@@ -121,7 +118,7 @@ class FakeNode(Host):
     def write_attribute(self, path: str, value: str) -> None:
         if not self.exists(path):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        self._change()
+        self.count_change()
         self.writes.append((path, value))
         text = value.strip()
         parts = path.split("/")
@@ -140,20 +137,6 @@ class FakeNode(Host):
             self._set_numvfs(self.functions[parts[5]], int(text))
         else:
             self._put(path, text)
-
-    def write_file(self, path: str, text: str, mode: int = 0o644) -> None:
-        self._change()
-        super().write_file(path, text, mode)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self._change()
-        super().remove(path)
-
-    def _change(self) -> None:
-        if self.cut_after is not None and self.changes >= self.cut_after:
-            raise PowerCut
-        self.changes += 1
 
     # Commands
 
@@ -184,7 +167,7 @@ class FakeNode(Host):
         return {**link, "vfinfo_list": [vfinfo(index, vf) for index, vf in sorted(functions[0].attributes.items())]}
 
     def _set_link(self, name: str, words: list[str]) -> Completed:
-        self._change()
+        self.count_change()
         link = self.links[name]
         if words[0] == "mtu":
             link["mtu"] = int(words[1])
@@ -201,7 +184,7 @@ class FakeNode(Host):
                 if force:
                     continue
                 return Completed(2, "", f"RTNETLINK answers: Operation not supported\nCommand failed -:{number}\n")
-            self._change()
+            self.count_change()
             vf = function.attributes[int(words[5])]
             for word, value in pairs.items():
                 vf[word] = {"on": True, "off": False}.get(value, int(value) if value.isdigit() else value)
@@ -218,10 +201,10 @@ class FakeNode(Host):
         if name not in by_module and name != "vfio":
             return Completed(1, "", f"modprobe: FATAL: Module {words[-1]} not found.")
         if words[0] == "--remove":
-            self._change()
+            self.count_change()
             self._unload(by_module[name])
         elif words[0] != "--dry-run":
-            self._change()
+            self.count_change()
             self.load(name)
         return Completed(0, "", "")
 

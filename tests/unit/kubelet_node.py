@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
+from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 UNIT = "etc/systemd/system/kubelet.service.d/90-fastpath.conf"
 CONF = "etc/kubernetes/kubelet.conf.d/90-fastpath.conf"
@@ -21,10 +22,6 @@ STATE = "var/lib/kubelet"
 GIB = 2**30
 KUBEADM = "/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS"
 UNITS = {"Mi": 2**20, "Gi": 2**30, "Ki": 2**10}
-
-
-class Killed(BaseException):
-    pass
 
 
 def amount(text: str, machine: int = 0) -> int:
@@ -35,11 +32,13 @@ def amount(text: str, machine: int = 0) -> int:
     return int(match.group(1)) * UNITS.get(match.group(2) or "", 1)
 
 
-class KubeletNode(Host):
+class KubeletNode(FolderNode):
     """Two NUMA nodes of 4 GiB with four CPUs each. ``starts``: how often the kubelet came up."""
 
+    lasting = ("etc", "var")
+
     def __init__(self, root: Path, joined: bool = True) -> None:
-        super().__init__(root=str(root), run=self._command)
+        super().__init__(root)
         self.version = "Kubernetes v1.36.3"
         self.exec_start = KUBEADM
         self.environment = {"KUBELET_CONFIG_ARGS": "--config=/var/lib/kubelet/config.yaml"}
@@ -49,8 +48,6 @@ class KubeletNode(Host):
         self.unit = ""
         self.crash = ""
         self.starts = 0
-        self.changes = 0
-        self.cut_after: int | None = None
         self.put("sys/devices/system/cpu/online", "0-7\n")
         self.put("proc/meminfo", f"MemTotal: {8 * GIB // 1024} kB\n")
         for number in (0, 1):
@@ -66,14 +63,6 @@ class KubeletNode(Host):
 
     # The node
 
-    def put(self, path: str, text: str) -> None:
-        target = Path(self.root) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def text(self, path: str) -> str | None:
-        return self.read(f"/{path}")
-
     def pages(self, number: int, size_kb: int, count: int) -> None:
         self.put(f"sys/devices/system/node/node{number}/hugepages/hugepages-{size_kb}kB/nr_hugepages", f"{count}\n")
 
@@ -86,30 +75,9 @@ class KubeletNode(Host):
         classes = f"{self.root}/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice"
         os.makedirs(f"{classes}/kubepods-besteffort-pod1.slice", exist_ok=True)
 
-    def tree(self) -> dict[str, str]:
-        """Files that outlast a boot, without what the kubelet itself keeps."""
-        found = {}
-        for top in ("etc", "var"):
-            for folder, _folders, files in os.walk(f"{self.root}/{top}"):
-                for name in files:
-                    path = Path(folder) / name
-                    if not name.endswith("_manager_state"):
-                        found[str(path.relative_to(self.root))] = path.read_text()
-        return found
-
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        self._count()
-        super().write_file(path, text, mode)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self._count()
-        super().remove(path)
-
-    def _count(self) -> None:
-        if self.cut_after is not None and self.changes >= self.cut_after:
-            raise Killed
-        self.changes += 1
+    def files(self) -> list[Path]:
+        """Without what the kubelet itself keeps."""
+        return [path for path in super().files() if not path.name.endswith("_manager_state")]
 
     # systemd
 
@@ -121,7 +89,7 @@ class KubeletNode(Host):
             return Completed(0, self._properties(), "")
         if words[0] == "journalctl":
             return Completed(0, self.crash, "")
-        self._count()
+        self.count_change()
         if words == ["systemctl", "daemon-reload"]:
             self.unit = self.text(UNIT) or ""
         elif words == ["systemctl", "stop", "kubelet.service"]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,8 +17,14 @@ class PowerCut(BaseException):
     """The power goes. No error: nobody may catch it and tidy up."""
 
 
+class Power:
+    """Whether it has gone."""
+
+    gone = False
+
+
 @contextmanager
-def power_cut(host: Host, after: int, *methods: str) -> Iterator[None]:
+def power_cut(host: Host, after: int, *methods: str) -> Iterator[Power]:
     """The power goes before the call of one of the host's ``methods`` that follows the first ``after`` of them.
 
     A run that makes fewer of them ends as ever. What stands after it in the block is not reached otherwise.
@@ -35,7 +41,11 @@ def power_cut(host: Host, after: int, *methods: str) -> Iterator[None]:
 
         return call
 
-    with pytest.MonkeyPatch.context() as patched, suppress(PowerCut):
+    power = Power()
+    with pytest.MonkeyPatch.context() as patched:
         for name in methods:
             patched.setattr(host, name, counted(getattr(host, name)))
-        yield
+        try:
+            yield power
+        except PowerCut:
+            power.gone = True

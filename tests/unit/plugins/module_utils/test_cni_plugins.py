@@ -20,51 +20,20 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_plugins_node imp
 from ansible_collections.nfv.fastpath.plugins.module_utils._cni_sources import manifest_of
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 BIN, CONFIG = "opt/cni/bin", "etc/cni/net.d"
 
 
-class Killed(BaseException):
-    pass
-
-
-class Node(Host):
-    """``cut_after``: killed after so many changes of files."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root=str(root), run=self._no_command)
-        self.cut_after: int | None = None
-        self.changes = 0
-
-    @staticmethod
-    def _no_command(argv: Any, timeout: float, stdin: str) -> Any:
-        raise AssertionError(f"unexpected command {argv}")
-
-    def _count(self) -> None:
-        if self.cut_after is not None and self.changes >= self.cut_after:
-            raise Killed
-        self.changes += 1
-
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        self._count()
-        super().write_file(path, text, mode)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self._count()
-        super().remove(path)
+class Node(FolderNode):
+    """Its files are programs: bytes that can be run."""
 
     def tree(self) -> dict[str, tuple[int, bytes]]:
-        found = {}
-        for folder, _folders, files in os.walk(self.root):
-            for name in files:
-                path = Path(folder) / name
-                if name != "fastpath.lock":
-                    found[str(path.relative_to(self.root))] = (path.stat().st_mode & 0o7777, path.read_bytes())
-        return found
+        return {
+            str(path.relative_to(self.root)): (path.stat().st_mode & 0o7777, path.read_bytes()) for path in self.files()
+        }
 
     def put(self, path: str, content: bytes = b"", mode: int = 0o755) -> None:
         target = Path(self.root) / path
@@ -97,6 +66,10 @@ def run(node: Node, made: dict[str, Any] | None = None, dry_run: bool = False, *
 
 def actions(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(step["action"], step["target"].rsplit("/", 1)[-1]) for step in result["operations"]]
+
+
+def placed(node: Node) -> dict[str, bytes]:
+    return {path.rsplit("/", 1)[-1]: content for path, (_mode, content) in node.tree().items() if path.startswith(BIN)}
 
 
 @pytest.fixture
@@ -319,25 +292,16 @@ def test_cut_off_anywhere_the_next_run_goes_on_and_teardown_gives_back(tmp_path,
             start = node.tree()
             if after is None:
                 run(node, one)
-            node.changes, node.cut_after = 0, limit
-            try:
+            with node.cut_off(limit) as power:
                 run(node, one if after else two)
-            except Killed:
-                node.cut_after = None
-                stray = [path for path in node.tree() if ".fastpath-" in path]
-                assert stray == []
-                spare = Node(folder)
-                run(spare, two)
-                have = {
-                    path.rsplit("/", 1)[-1]: content
-                    for path, (_m, content) in node.tree().items()
-                    if path.startswith(BIN)
-                }
-                assert have == wanted
-                run(spare)
-                assert node.tree() == start
-            else:
+            if not power.gone:
                 break
+            assert [path for path in node.tree() if ".fastpath-" in path] == []
+            spare = Node(folder)
+            run(spare, two)
+            assert placed(node) == wanted
+            run(spare)
+            assert node.tree() == start
         else:
             raise AssertionError("never ran through")
 
@@ -356,15 +320,12 @@ def test_a_teardown_after_a_cut(tmp_path, there):
             start = node.tree()
             if upgrade:
                 run(node, made)
-            node.changes, node.cut_after = 0, limit
-            try:
+            with node.cut_off(limit) as power:
                 run(node, newer if upgrade else made)
-            except Killed:
-                node.cut_after = None
-                run(node)
-                assert node.tree() == start
-            else:
+            if not power.gone:
                 break
+            run(node)
+            assert node.tree() == start
 
 
 SETS = st.dictionaries(st.sampled_from(["bridge", "sriov", "tuning"]), st.sampled_from([b"1", b"2"]))
@@ -382,8 +343,7 @@ def test_any_sequence_ends_as_asked_and_goes_back_to_the_start(tmp_path_factory,
     for step in steps:
         made = bundle(folder, **step)
         run(node, made)
-        have = {path.rsplit("/", 1)[-1]: content for path, (_m, content) in node.tree().items() if path.startswith(BIN)}
-        assert have == {**there, **step}
+        assert placed(node) == {**there, **step}
         assert not run(node, made)["changed"]
     run(node)
     assert node.tree() == start

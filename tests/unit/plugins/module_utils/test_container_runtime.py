@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_no
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_spec import parse_runtime
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import (
     parse_version,
     runtime_problem,
@@ -27,6 +27,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import
     too_old,
     version_said,
 )
+from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_toml_lines import DEBIAN
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,21 +46,15 @@ OLD, NEW = (
 )
 
 
-class Killed(BaseException):
-    pass
-
-
-class Node(Host):
-    """``commands``: those that change something. ``cut_after``: killed after so many changes."""
+class Node(FolderNode):
+    """``commands``: those that change something. ``loaded``: the configuration that containerd has read."""
 
     def __init__(self, root: Path, containerd: str = OLD, kubelet: str = "Kubernetes v1.36.3") -> None:
-        super().__init__(root=str(root), run=self._command)
+        super().__init__(root)
         self.said = {"containerd": containerd, "kubelet": kubelet}
         self.active = True
         self.comes_up = True
         self.commands: list[list[str]] = []
-        self.changes = 0
-        self.cut_after: int | None = None
         self.loaded = ""
         self.put("proc/sys/kernel/random/boot_id", "boot-1\n")
         self.put(SOCKET[1:], "")
@@ -68,40 +63,9 @@ class Node(Host):
         self.put("proc/sys/kernel/random/boot_id", f"boot-{number}\n")
         self.loaded = self.text(CONFIG) or ""
 
-    def put(self, path: str, text: str) -> None:
-        target = Path(self.root) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def text(self, path: str) -> str | None:
-        return self.read(f"/{path}")
-
     def containers(self, count: int) -> None:
         for number in range(count):
             os.makedirs(f"{self.root}{TASKS}/{number}", exist_ok=True)
-
-    def tree(self) -> dict[str, str]:
-        found = {}
-        for folder, _folders, files in os.walk(self.root):
-            for name in files:
-                path = Path(folder) / name
-                if name != "fastpath.lock":
-                    found[str(path.relative_to(self.root))] = path.read_text()
-        return found
-
-    def _count(self) -> None:
-        if self.cut_after is not None and self.changes >= self.cut_after:
-            raise Killed
-        self.changes += 1
-
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        self._count()
-        super().write_file(path, text, mode)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self._count()
-        super().remove(path)
 
     def _command(self, argv: Any, timeout: float, stdin: str) -> Completed:
         argv = list(argv)
@@ -116,7 +80,7 @@ class Node(Host):
         assert argv in (["systemctl", "restart", "containerd.service"], ["systemctl", "start", "containerd.service"]), (
             argv
         )
-        self._count()
+        self.count_change()
         self.commands.append(argv)
         if not self.comes_up:
             return Completed(1, "", "Job for containerd.service failed")
@@ -358,25 +322,18 @@ def test_cut_off_anywhere(tmp_path, start):
         if start:
             node.put(CONFIG, start)
         before = node.tree()
-        node.cut_after = cut
-        try:
+        with node.cut_off(cut) as power:
             run(node, LAB)
-            done = True
-        except Killed:
-            done = False
-        node.cut_after = None
         run(node, LAB)
         assert not run(node, LAB).changed
         assert cri(node)["sandbox_image"] == LAB["sandbox_image"] and node.loaded == node.text(CONFIG)
-        node.cut_after = node.changes + cut
-        try:
+        with node.cut_off(cut) as teardown:
             run(node)
-        except Killed:
-            node.cut_after = None
+        if teardown.gone:
             run(node)
         assert node.tree() == before
-        assert node.loaded in (start, "" if done else start)
-        if done:
+        assert node.loaded in (start, "" if not power.gone else start)
+        if not power.gone:
             break
         cut += 1
     assert cut > 3

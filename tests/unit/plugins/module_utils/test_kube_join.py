@@ -14,10 +14,11 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _kube_join_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
-from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import Secrets
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node import KUBEADM_FILE, KubeJoinConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_spec import parse_join
+from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 TOKEN = "abcdef.0123456789abcdef"
 CA = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
@@ -32,15 +33,13 @@ BOOT = "etc/kubernetes/bootstrap-kubelet.conf"
 UNIT = "etc/systemd/system/kubelet.service"
 
 
-class Killed(BaseException):
-    pass
-
-
-class Node(Host):
+class Node(FolderNode):
     """``answers``: whether the cluster accepts what it is given. ``commands``: what changed something."""
 
+    lasting = ("etc", "var", "run")
+
     def __init__(self, root: Path) -> None:
-        super().__init__(root=str(root), run=self._command)
+        super().__init__(root)
         self.versions = {"kubelet": "Kubernetes v1.36.3", "kubeadm": "v1.36.3"}
         self.answers = True
         self.enabled = self.active = False
@@ -48,51 +47,10 @@ class Node(Host):
         self.commands: list[list[str]] = []
         self.containers = ["a", "b"]
         self.configurations: list[Any] = []
-        self.changes = 0
-        self.cut_after: int | None = None
         self.put("usr/local/bin/kubelet", "")
         self.put("proc/swaps", "Filename Type Size\n")
         self.put("proc/sys/net/ipv4/ip_forward", "0\n")
         os.makedirs(f"{root}/sys/module/overlay")
-
-    def put(self, path: str, text: str) -> None:
-        target = Path(self.root) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def text(self, path: str) -> str | None:
-        return self.read(f"/{path}")
-
-    def tree(self) -> dict[str, str]:
-        found = {}
-        for top in ("etc", "var", "run"):
-            for folder, _folders, files in os.walk(f"{self.root}/{top}"):
-                found.update(
-                    {
-                        str((Path(folder) / name).relative_to(self.root)): (Path(folder) / name).read_text()
-                        for name in files
-                    }
-                )
-        found.pop("run/fastpath.lock", None)
-        return found
-
-    def _count(self) -> None:
-        if self.cut_after is not None and self.changes >= self.cut_after:
-            raise Killed
-        self.changes += 1
-
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        self._count()
-        super().write_file(path, text, mode)
-
-    def write_attribute(self, path: str, value: str) -> None:
-        self._count()
-        super().write_attribute(path, value)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self._count()
-        super().remove(path)
 
     def _command(self, argv: Any, timeout: float, stdin: str) -> Completed:
         words = list(argv)
@@ -106,7 +64,7 @@ class Node(Host):
         }
         if " ".join(words) in looks:
             return Completed(0, looks[" ".join(words)], "")
-        self._count()
+        self.count_change()
         self.commands.append(words)
         return getattr(self, f"_{words[0]}")(words) or Completed(0, "", "")
 
@@ -149,7 +107,7 @@ class Node(Host):
     def _kubeadm(self, words: list[str]) -> Completed | None:
         if words[1] == "reset":
             for name in (KUBELET, "etc/kubernetes/admin.conf", "var/lib/kubelet/config.yaml"):
-                super().remove(f"/{name}")
+                Path(self.root, name).unlink(missing_ok=True)
             self.active = False
             return None
         assert words[2:4] == ["--config", KUBEADM_FILE]
@@ -371,24 +329,17 @@ def test_cut_off_anywhere(tmp_path, spec, secrets):
     while True:
         node = Node(tmp_path / f"{cut}")
         start = node.tree()
-        node.cut_after = cut
-        try:
+        with node.cut_off(cut) as power:
             run(node, spec, secrets)
-            done = True
-        except Killed:
-            done = False
-        node.cut_after = None
         run(node, spec, secrets)
         assert node.text(BOOT) is None and node.text(KUBELET) and node.active and node.enabled
         assert not run(node, spec).changed
-        node.cut_after = node.changes + cut
-        try:
+        with node.cut_off(cut) as teardown:
             run(node)
-        except Killed:
-            node.cut_after = None
+        if teardown.gone:
             run(node)
         assert (node.tree(), node.enabled, node.active) == (start, False, False), cut
-        if done:
+        if not power.gone:
             break
         cut += 1
     assert cut > 8

@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_bundle import Cn
 from ansible_collections.nfv.fastpath.plugins.module_utils._cni_sources import TOOLS_ARTEFACT, choose
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_tools_node import kube_tools_result
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_cni_plugins import Killed, Node, bundle
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_cni_plugins import Node, bundle
 
 BIN = "usr/local/bin"
 
@@ -71,12 +71,9 @@ def test_cut_off(node, tmp_path, cut):
     node.put(f"{BIN}/kubelet", b"old")
     start = node.tree()
     made = bundle(tmp_path, kubelet=b"new", kubeadm=b"adm")
-    node.cut_after = cut
-    try:
+    with node.cut_off(cut):
         run(node, made)
-    except Killed:
-        assert node.tree()[f"{BIN}/kubelet"][1] in (b"old", b"new")
-    node.cut_after = None
+    assert node.tree()[f"{BIN}/kubelet"][1] in (b"old", b"new")
     run(node, made)
     assert not run(node, made)["changed"]
     run(node)

@@ -20,7 +20,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_spec import 
     place_memory,
     show_bytes,
 )
-from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import CONF, GIB, STATE, UNIT, Killed, KubeletNode
+from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import CONF, GIB, STATE, UNIT, KubeletNode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -275,26 +275,19 @@ def test_cut_off_anywhere(tmp_path, pages):
         if pages:
             run(node, {**FULL, "reserved_cpus": "0-1"})
             node.pages(1, 1048576, pages)
-        node.cut_after = node.changes + cut
-        try:
+        with node.cut_off(cut) as power:
             run(node, FULL)
-            done = True
-        except Killed:
-            done = False
-        node.cut_after = None
         if cut % 2:
             node.boot()
         run(node, FULL)
         assert (node.crash, node.active, policy(node, "memory")) == ("", True, "Static")
         assert not run(node, FULL).changed
-        node.cut_after = node.changes + cut
-        try:
+        with node.cut_off(cut) as teardown:
             run(node)
-        except Killed:
-            node.cut_after = None
+        if teardown.gone:
             run(node)
         assert (node.tree(), node.crash, node.active) == (before, "", True), cut
-        if done:
+        if not power.gone:
             break
         cut += 1
     assert cut > 6

@@ -20,7 +20,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Reque
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES, FakeNode
-from ansible_collections.nfv.fastpath.tests.unit.power_cut import PowerCut
 from ansible_collections.nfv.fastpath.tests.unit.sriov_words import (
     PF,
     SECOND,
@@ -317,13 +316,10 @@ def test_any_spec_after_any_other_is_kept_and_can_be_given_back(first, second, f
 def test_a_run_that_is_cut_anywhere_is_finished_by_the_next(spec, foreign, cut, reboots):
     node = two_pfs(foreign)
     before = node.snapshot()
-    node.changes, node.cut_after = 0, cut
-    try:
+    with node.cut_off(cut) as power:
         apply(node, spec, disruption_ok=True)
-    except PowerCut:
-        if reboots and not foreign:
-            node.reboot()
-    node.cut_after = None
+    if power.gone and reboots and not foreign:
+        node.reboot()
     apply(node, spec, disruption_ok=True)
     assert not apply(node, spec).changed
     assert all(function.autoprobe for function in node.functions.values())
@@ -338,11 +334,9 @@ def test_a_teardown_that_is_cut_anywhere_is_finished_by_the_next(spec, foreign, 
     node = two_pfs(foreign)
     before = node.snapshot()
     apply(node, spec, disruption_ok=True)
-    node.changes, node.cut_after = 0, cut
-    try:
+    with node.cut_off(cut) as power:
         tear_down(node)
-    except PowerCut:
-        node.cut_after = None
+    if power.gone:
         tear_down(node)
     assert node.snapshot() == before
     assert node.listdir("/var/lib/fastpath") == node.listdir("/etc/fastpath") == []
