@@ -19,9 +19,9 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
 )
 from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import KubeletNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_container_runtime as of_runtime
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_image_builds as of_images
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_kube_join as of_join
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import LAB, ContainerdNode
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_kubelet import FULL
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_node_packages import Apt
 
@@ -38,9 +38,9 @@ def three_runs(module: Any, **options: Any) -> dict[str, Any]:
 
 
 def test_container_runtime(tmp_path, monkeypatch):
-    node = of_runtime.Node(tmp_path)
+    node = ContainerdNode(tmp_path)
     monkeypatch.setattr(container_runtime, "Host", lambda: node)
-    three_runs(container_runtime, spec=of_runtime.LAB)
+    three_runs(container_runtime, spec=LAB)
     assert run(container_runtime, state="absent")["changed"]
     refused = run(container_runtime, spec={"x": 1})
     assert refused["failed"] and refused["problems"][0]["variable"] == "fastpath_container_runtime.x"

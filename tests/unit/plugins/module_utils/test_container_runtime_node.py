@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""containerd on a node, there and back: restarts, what it has read, cut off anywhere."""
+
+from __future__ import annotations
+
+import pytest
+import tomllib
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
+from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_node import (
+    ContainerRuntimeConcern,
+)
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import (
+    CONFIG,
+    DOCKER,
+    HOSTS,
+    LAB,
+    NEW,
+    OLD,
+    ContainerdNode,
+    actions,
+    cri,
+    run,
+)
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_toml_lines import DEBIAN
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def node(tmp_path):
+    return ContainerdNode(tmp_path)
+
+
+def test_in_order(node):
+    node.put(CONFIG, DEBIAN)
+    start = node.tree()
+    ahead = run(node, LAB, dry_run=True)
+    assert node.tree() == start and node.commands == []
+    first = run(node, LAB)
+    assert first.operations == ahead.operations
+    assert actions(first)[1:] == [
+        ("write_file", "certs.d/10.77.0.1:5000/hosts.toml"),
+        ("write_file", "config.toml"),
+        ("restart_containerd", "containerd.service"),
+    ]
+    assert cri(node) == {
+        "cni": {"bin_dir": "/opt/cni/bin", "conf_dir": "/etc/cni/net.d"},
+        "containerd": {
+            "runtimes": {"runc": {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": True}}}
+        },
+        "sandbox_image": "10.77.0.1:5000/pause:3.10",
+        "registry": {"config_path": "/etc/containerd/certs.d"},
+    }
+    hosts = tomllib.loads(node.text(HOSTS.format("10.77.0.1:5000")) or "")
+    assert hosts == {"host": {"http://10.77.0.1:5000": {"capabilities": ["pull", "resolve"]}}}
+    assert "# of the distribution" in (node.text(CONFIG) or "")
+    after, changes = node.tree(), node.changes
+    assert not run(node, LAB).changed
+    assert (node.tree(), node.changes, len(node.commands)) == (after, changes, 1)
+    assert run(node, dry_run=True).changed and node.tree() == after
+    gone = run(node)
+    assert actions(gone)[-1] == ("forget", "container_runtime")
+    assert node.tree() == start
+    assert len(node.commands) == 2
+    assert not run(node).changed
+
+
+def test_a_stopped_containerd_is_started(node):
+    node.active = False
+    assert actions(run(node, {}))[-1] == ("start_containerd", "containerd.service")
+    node.active = False
+    assert actions(run(node, {})) == [("start_containerd", "containerd.service")]
+
+
+def test_one_that_does_not_come_up_is_told_and_tried_again(node):
+    node.comes_up = False
+    with pytest.raises(FastpathError, match="Job for containerd.service failed"):
+        run(node, LAB)
+    node.comes_up = True
+    assert actions(run(node, LAB)) == [("restart_containerd", "containerd.service")]
+    assert not run(node, LAB).changed
+
+
+def test_a_reboot_is_a_restart(node):
+    node.comes_up = False
+    with pytest.raises(FastpathError):
+        run(node, LAB)
+    node.boot(2)
+    assert not run(node, LAB).changed
+
+
+@pytest.mark.parametrize("start", ["", DEBIAN, DOCKER])
+def test_cut_off_anywhere(tmp_path, start):
+    cut = 0
+    while True:
+        node = ContainerdNode(tmp_path / f"{cut}")
+        if start:
+            node.put(CONFIG, start)
+        before = node.tree()
+        with node.cut_off(cut) as power:
+            run(node, LAB)
+        run(node, LAB)
+        assert not run(node, LAB).changed
+        assert cri(node)["sandbox_image"] == LAB["sandbox_image"] and node.loaded == node.text(CONFIG)
+        with node.cut_off(cut) as teardown:
+            run(node)
+        if teardown.gone:
+            run(node)
+        assert node.tree() == before
+        assert node.loaded in (start, "" if not power.gone else start)
+        if not power.gone:
+            break
+        cut += 1
+    assert cut > 3
+
+
+def test_verify_looks_at_the_effect(node):
+    run(node, LAB)
+    checks = verify(ContainerRuntimeConcern(node), LAB)
+    assert all(check.ok for check in checks), [check for check in checks if not check.ok]
+    node.loaded = DEBIAN
+    node.active = False
+    node.said["kubelet"] = "Kubernetes v1.37.0"
+    node.put(HOSTS.format("10.77.0.1:5000"), "")
+    failed = {check.id for check in verify(ContainerRuntimeConcern(node), LAB) if not check.ok}
+    assert failed == {
+        f"container_runtime.{name}"
+        for name in ("version", "active", "registries", "systemd_cgroup", "runtime_type", "sandbox_image", "certs_dir")
+    }
+    node.loaded = "words"
+    assert "container_runtime.readable" in {
+        check.id for check in verify(ContainerRuntimeConcern(node), LAB) if not check.ok
+    }
+
+
+SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "systemd_cgroup": st.booleans(),
+        "sandbox_image": st.sampled_from(["r.example.com/pause:3.9", "r.example.com/pause:3.10"]),
+        "cni_bin_dir": st.sampled_from(["/opt/cni/bin", "/usr/lib/cni"]),
+        "registries": st.lists(
+            st.sampled_from(["docker.io", "r.example.com:5000", "_default"]), unique=True, max_size=3
+        ).map(lambda names: [{"name": name, "mirrors": [f"https://m.example.com/{name}"]} for name in names]),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(specs=st.lists(SPECS, min_size=1, max_size=3), start=st.sampled_from(["", DEBIAN, DOCKER]), new=st.booleans())
+def test_whatever_is_wanted_in_turn(tmp_path_factory, specs, start, new):
+    node = ContainerdNode(tmp_path_factory.mktemp("node"), NEW if new else OLD)
+    if start:
+        node.put(CONFIG, start)
+    before = node.tree()
+    for spec in specs:
+        run(node, spec)
+        assert not run(node, spec).changed
+        assert all(check.ok for check in verify(ContainerRuntimeConcern(node), spec))
+        tomllib.loads(node.text(CONFIG) or "")
+    run(node)
+    assert node.tree() == before
