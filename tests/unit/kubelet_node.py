@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
+from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_node import KubeletConcern
 from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 UNIT = "etc/systemd/system/kubelet.service.d/90-fastpath.conf"
@@ -21,6 +23,16 @@ CONF = "etc/kubernetes/kubelet.conf.d/90-fastpath.conf"
 STATE = "var/lib/kubelet"
 GIB = 2**30
 KUBEADM = "/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS"
+FULL = {
+    "cpu_manager": "static",
+    "cpu_manager_options": {"full-pcpus-only": True},
+    "topology_manager": "single-numa-node",
+    "topology_scope": "pod",
+    "memory_manager": "static",
+    "reserved_cpus": "0,4",
+    "kube_reserved": {"memory": "300Mi"},
+    "system_reserved": {"memory": "200Mi"},
+}
 UNITS = {"Mi": 2**20, "Gi": 2**30, "Ki": 2**10}
 
 
@@ -207,3 +219,19 @@ def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
             merged(found[key], value) if isinstance(value, dict) and isinstance(found.get(key), dict) else value
         )
     return found
+
+
+def run(node: KubeletNode, spec: Any = None, dry_run: bool = False, consent: bool = False, ahead: bool = False) -> Any:
+    return converge(KubeletConcern(node, ahead), Request(spec, spec is not None, dry_run, consent))
+
+
+def actions(plan: Any) -> list[str]:
+    return [step.action for step in plan.operations if step.action != "save_desired"]
+
+
+def conf(node: KubeletNode) -> Any:
+    return json.loads(node.text(CONF) or "null")
+
+
+def policy(node: KubeletNode, name: str) -> str:
+    return json.loads(node.text(f"{STATE}/{name}_manager_state") or "{}").get("policyName", "")

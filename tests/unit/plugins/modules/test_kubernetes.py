@@ -17,12 +17,11 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
     kubelet,
     node_packages,
 )
-from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import KubeletNode
+from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import FULL, KubeletNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_image_builds as of_images
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_kube_join as of_join
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import LAB, ContainerdNode
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_kubelet import FULL
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_node_packages import Apt
 
 
