@@ -19,8 +19,8 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
 )
 from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import FULL, KubeletNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import join_node as of_join
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_image_builds as of_images
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_kube_join as of_join
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import LAB, ContainerdNode
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_node_packages import Apt
 
@@ -56,7 +56,7 @@ def test_kubelet(tmp_path, monkeypatch):
 
 
 def test_kube_join(tmp_path, monkeypatch):
-    node = of_join.Node(tmp_path)
+    node = of_join.JoinNode(tmp_path)
     monkeypatch.setattr(kube_join, "Host", lambda: node)
     secrets = {"bootstrap_kubeconfig": of_join.BOOTSTRAP.bootstrap_kubeconfig, "ca": of_join.CA}
     done = three_runs(kube_join, spec=of_join.BY_KUBECONFIG, **secrets)
@@ -91,7 +91,7 @@ def test_images(tmp_path, monkeypatch):
 
 
 def test_tools(tmp_path, monkeypatch):
-    node = of_join.Node(tmp_path)
+    node = of_join.JoinNode(tmp_path)
     monkeypatch.setattr(kube_tools, "Host", lambda: node)
     assert run(kube_tools, state="absent")["changed"] is False
     assert run(kube_tools, bundle={"schema": "x"})["failed"]
