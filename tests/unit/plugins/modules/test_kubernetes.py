@@ -19,8 +19,8 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
 )
 from ansible_collections.nfv.fastpath.tests.unit.kubelet_node import FULL, KubeletNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import image_models as of_images
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import join_node as of_join
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils import test_image_builds as of_images
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import LAB, ContainerdNode
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_node_packages import Apt
 
@@ -75,12 +75,10 @@ def test_packages(tmp_path, monkeypatch):
 
 
 def test_images(tmp_path, monkeypatch):
-    (tmp_path / "context").mkdir()
-    (tmp_path / "context/Containerfile").write_text("FROM scratch\n")
-    tool = of_images.Tool()
-    builds = [of_images.build(tmp_path / "context")]
+    tool = of_images.BuildTool()
+    builds = [of_images.build(of_images.context_folder(tmp_path))]
     made = of_images.task(tool, tmp_path, builds).result(False)
-    node = of_images.Node(tmp_path / "node")
+    node = of_images.ImageNode(tmp_path / "node")
     monkeypatch.setattr(images, "Host", lambda: node)
     three_runs(images, bundle=made["manifest"], archive=made["archive"])
     assert run(images, bundle=made["manifest"])["archive_needed"] is False
