@@ -7,11 +7,16 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     # A module whose action plugin is a ShippingAction of plugins/plugin_utils/_ship.py.
+    # ARCHIVE_OPTIONS of plugins/module_utils/_module.py.
     DOCUMENTATION = r"""
 options:
+  bundle:
+    description:
+      - The manifest of the bundle.
+    type: raw
   archive:
     description:
-      - The bundle's archive on the controller. It is copied to the node only if it is not unpacked there yet.
+      - The bundle's archive on the controller. It is copied to the node only if something of it is missing there.
     type: path
 attributes:
   action:

@@ -17,6 +17,8 @@ STATE_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "disruption_ok": {"type": "bool", "default": False},
 }
+# What a module takes whose action plugin brings it a bundle.
+ARCHIVE_OPTIONS: dict[str, Any] = {"bundle": {"type": "raw"}, "archive": {"type": "path"}}
 # The desired state of a whole node, as the modules take it that look at all concerns in one call.
 DESIRED_OPTIONS: dict[str, Any] = {
     **{name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")},

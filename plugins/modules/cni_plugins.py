@@ -21,13 +21,6 @@ extends_documentation_fragment:
   - nfv.fastpath.state
   - nfv.fastpath.archive
 options:
-  bundle:
-    description:
-      - The manifest of the bundle.
-    type: raw
-  archive:
-    description:
-      - The bundle's archive on the controller. It is copied to the node only if a plugin has to be placed.
   bin_dir:
     description:
       - Where CNI plugins are.
@@ -100,14 +93,13 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._cni_plugins_node import cni_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import ARCHIVE_OPTIONS, STATE_OPTIONS, run_guarded
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "bundle": {"type": "raw"},
-            "archive": {"type": "path"},
+            **ARCHIVE_OPTIONS,
             "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
             "config_dir": {"type": "path", "default": "/etc/cni/net.d"},
             **STATE_OPTIONS,

@@ -34,7 +34,6 @@ options:
   bundle:
     description:
       - The manifest of the bundle, for provider V(source).
-    type: raw
   remove_packages:
     description:
       - Whether O(state=absent) removes the packages that were installed, those that came along included. Packages that
@@ -110,15 +109,14 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_task import dpdk_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import ARCHIVE_OPTIONS, STATE_OPTIONS, run_guarded
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "spec": {"type": "raw"},
-            "bundle": {"type": "raw"},
-            "archive": {"type": "path"},
+            **ARCHIVE_OPTIONS,
             "remove_packages": {"type": "bool", "default": True},
             **STATE_OPTIONS,
         },

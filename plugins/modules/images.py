@@ -19,13 +19,6 @@ extends_documentation_fragment:
   - nfv.fastpath.state
   - nfv.fastpath.archive
 options:
-  bundle:
-    description:
-      - The manifest of the bundle.
-    type: raw
-  archive:
-    description:
-      - The bundle's archive on the controller. It is copied to the node only if an image is missing.
   state:
     description:
       - V(present) loads the images, V(absent) removes those that were loaded.
@@ -86,14 +79,11 @@ archive_needed:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._images_node import images_result
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import ARCHIVE_OPTIONS, STATE_OPTIONS, run_guarded
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"bundle": {"type": "raw"}, "archive": {"type": "path"}, **STATE_OPTIONS},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec={**ARCHIVE_OPTIONS, **STATE_OPTIONS}, supports_check_mode=True)
     run_guarded(module, lambda: images_result(Host(), module.params, module.check_mode, module.warn))
 
 

@@ -19,13 +19,6 @@ extends_documentation_fragment:
   - nfv.fastpath.state
   - nfv.fastpath.archive
 options:
-  bundle:
-    description:
-      - The manifest of the bundle.
-    type: raw
-  archive:
-    description:
-      - The bundle's archive on the controller. It is copied to the node only if a program has to be placed.
   bin_dir:
     description:
       - Where the programs go.
@@ -89,14 +82,13 @@ archive_needed:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_tools_node import kube_tools_result
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import ARCHIVE_OPTIONS, STATE_OPTIONS, run_guarded
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "bundle": {"type": "raw"},
-            "archive": {"type": "path"},
+            **ARCHIVE_OPTIONS,
             "bin_dir": {"type": "path", "default": "/usr/local/bin"},
             **STATE_OPTIONS,
         },

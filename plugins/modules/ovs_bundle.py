@@ -28,7 +28,6 @@ options:
   bundle:
     description:
       - The manifest of the bundle. Needed for O(state=present).
-    type: raw
   state:
     description:
       - V(present) brings the bundle about.
@@ -100,15 +99,12 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_guarded
+from ansible_collections.nfv.fastpath.plugins.module_utils._module import ARCHIVE_OPTIONS, STATE_OPTIONS, run_guarded
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_bundle_task import ovs_bundle_result
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"bundle": {"type": "raw"}, "archive": {"type": "path"}, **STATE_OPTIONS},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec={**ARCHIVE_OPTIONS, **STATE_OPTIONS}, supports_check_mode=True)
     run_guarded(module, lambda: ovs_bundle_result(Host(), module.params, module.check_mode, module.warn))
 
 
