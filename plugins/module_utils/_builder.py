@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
@@ -30,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._build_root import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._locks import locked
 from ansible_collections.nfv.fastpath.plugins.module_utils._pack import commands_in, drop, files_below, is_elf, pack
 from ansible_collections.nfv.fastpath.plugins.module_utils._pack import newest_glibc as newest_glibc_of
 from ansible_collections.nfv.fastpath.plugins.module_utils._recipes import PATCHES, SOURCE, Recipe, Step
@@ -83,7 +83,7 @@ class Builder:
         found = self.find(recipe.manifest)
         if found:
             return found
-        with self._locked(f"{recipe.manifest.name}-{recipe.manifest.folder}"):
+        with locked(f"{self.cache}/locks/{recipe.manifest.name}-{recipe.manifest.folder}"):
             return self.find(recipe.manifest) or self._build(recipe)
 
     def _build(self, recipe: Recipe) -> Built:
@@ -126,7 +126,7 @@ class Builder:
         sources = package_sources(self.host, manifest.os_id, manifest.release, self.apt_mirror)
         text = json.dumps([manifest.os_id, manifest.release, manifest.architecture, recipe.packages])
         path = f"{self.cache}/roots/{manifest.release}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.tar"
-        with self._locked(os.path.basename(path)):
+        with locked(f"{self.cache}/locks/{os.path.basename(path)}"):
             if not os.path.exists(path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 partial = f"{path}.partial"
@@ -216,14 +216,6 @@ class Builder:
             yield work
         finally:
             shutil.rmtree(work)
-
-    @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """The lock goes with the process that holds it; another build of the same waits for its result."""
-        os.makedirs(f"{self.cache}/locks", exist_ok=True)
-        with open(f"{self.cache}/locks/{name}", "w", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 class _Log:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import posixpath
@@ -34,6 +32,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_sources import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._locks import locked
 from ansible_collections.nfv.fastpath.plugins.module_utils._pack import pack
 from ansible_collections.nfv.fastpath.plugins.module_utils._store import as_json
 
@@ -102,7 +101,7 @@ class _Maker:
 
     def make(self, key: str, folder: str) -> dict[str, Any]:
         """Beside its place, then renamed: a bundle is whole or not there."""
-        with _locked(folder):
+        with locked(f"{folder}.lock"):
             there = _read(folder)
             if there is not None:
                 return there
@@ -236,12 +235,3 @@ def _unpack(path: str, target: str) -> None:
             inside = not posixpath.normpath(item.name).startswith(("/", ".."))
             if inside and (item.isreg() or item.isdir()):
                 archive.extract(item, target, set_attrs=False, **safely)
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Two runs that need the same bundle make it once."""
-    os.makedirs(os.path.dirname(folder), exist_ok=True)
-    with open(f"{folder}.lock", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

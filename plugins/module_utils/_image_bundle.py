@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -14,7 +12,7 @@ import os
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -32,6 +30,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._image_builds import 
     pull_policy,
     way_of,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._locks import locked
 from ansible_collections.nfv.fastpath.plugins.module_utils._store import as_json
 
 ARCHIVE, MANIFEST, PUSHED = "image.tar", "image.json", "pushed.json"
@@ -141,7 +140,7 @@ class _Image:
         """Beside its place, then renamed: an image is whole or not there."""
         if self.digest() is not None:
             return
-        with _locked(self.folder):
+        with locked(f"{self.folder}.lock"):
             if self.digest() is not None:
                 return
             work = f"{self.folder}.new"
@@ -242,7 +241,7 @@ def _joined(images: Sequence[_Image], digests: Mapping[str, str], folder: str, d
     if dry_run:
         return path, True
     os.makedirs(folder, exist_ok=True)
-    with _locked(path), tarfile.open(f"{path}.new", "w") as target:
+    with locked(f"{path}.lock"), tarfile.open(f"{path}.new", "w") as target:
         seen: set[str] = set()
         manifests = []
         for image in images:
@@ -283,12 +282,3 @@ def _read_json(path: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Two runs that need the same image make it once."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f"{path}.lock", "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
