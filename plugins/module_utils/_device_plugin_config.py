@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_fields as read
+from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import format_cpu_list
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_schema import (
     NET_DEVICE,
     SELECTOR_KEYS,
@@ -187,14 +188,8 @@ def _of_vfs(parts: Sequence[PoolDevices]) -> list[dict[str, Any]]:
 
 
 def ranges(indexes: Iterable[int]) -> str:
-    """``0-3,8``, as the plugin reads it: ascending and without spaces."""
-    spans: list[list[int]] = []
-    for index in sorted(set(indexes)):
-        if spans and index == spans[-1][1] + 1:
-            spans[-1][1] = index
-        else:
-            spans.append([index, index])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+    """``0-3,8``, as the plugin reads it: ascending and without spaces, just as the kernel prints CPUs."""
+    return format_cpu_list(indexes)
 
 
 def as_text(config: Mapping[str, Any]) -> str:

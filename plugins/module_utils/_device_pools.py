@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_fields as read
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import USER_SPACE
@@ -110,26 +110,18 @@ def _vdpa_slice(entry: Any, variable: str, problems: list[Problem]) -> Slice | N
     if not named:
         problems.append(Problem(f"{variable}.pf", pf, 'must say which PF, such as {address: "0000:81:00.0"}'))
     fields = {
-        key: _read(SELECTOR_FIELDS[key], value, f"{variable}.pf.{key}", problems)
+        key: read.value(SELECTOR_FIELDS[key], value, f"{variable}.pf.{key}", problems)
         for key, value in named.items()
         if key in SELECTOR_FIELDS and value is not None
     }
-    pool = _read(read.pool, entry["pool"], f"{variable}.pool", problems)
-    indexes = _read(read.indexes, entry.get("indexes"), f"{variable}.indexes", problems)
+    pool = read.value(read.pool, entry["pool"], f"{variable}.pool", problems)
+    indexes = read.value(read.indexes, entry.get("indexes"), f"{variable}.indexes", problems)
     bus = entry.get("bus", "vhost_vdpa")
     if bus not in BUS_DRIVERS:
         problems.append(Problem(f"{variable}.bus", bus, f"must be {' or '.join(BUS_DRIVERS)}"))
     if len(problems) > before:
         return None
     return Slice(pool, PfSelector(**fields), indexes, KERNEL, BUS_DRIVERS[bus], None, variable)
-
-
-def _read(reader: Callable[[Any], Any], value: Any, variable: str, problems: list[Problem]) -> Any:
-    try:
-        return reader(value)
-    except read.Wrong as wrong:
-        problems.append(Problem(variable, value, str(wrong)))
-        return None
 
 
 def _claimed_twice(slices: Iterable[Slice]) -> list[Problem]:

@@ -137,10 +137,10 @@ def _network(entry: Any, variable: str, problems: list[Problem]) -> Network | No
         return None
     _refuse_unknown(entry, kind, variable, problems)
     network = Network(
-        name=_value(_label, entry.get("name"), f"{variable}.name", problems),
+        name=read.value(_label, entry.get("name"), f"{variable}.name", problems),
         type=str(kind),
         namespaces=_namespaces(entry, variable, problems),
-        pool=_value(read.pool, _pool(entry.get("pool")), f"{variable}.pool", problems),
+        pool=read.value(read.pool, _pool(entry.get("pool")), f"{variable}.pool", problems),
         options=_options(entry, str(kind), variable, problems),
         ipam=parse_ipam(entry.get("ipam"), f"{variable}.ipam", problems),
         mtu=_mtu(entry, variable, problems),
@@ -156,14 +156,6 @@ def _network(entry: Any, variable: str, problems: list[Problem]) -> Network | No
 def _pool(value: Any) -> Any:
     """The prefix may stand before the name; whether it is the right one is judged where the pools are known."""
     return value.rsplit("/", 1)[-1] if isinstance(value, str) and value.count("/") == 1 else value
-
-
-def _value(reader: Reader, value: Any, variable: str, problems: list[Problem]) -> Any:
-    try:
-        return reader(value)
-    except read.Wrong as wrong:
-        problems.append(Problem(variable, value, str(wrong)))
-        return None
 
 
 def _refuse_unknown(entry: Mapping[str, Any], kind: str, variable: str, problems: list[Problem]) -> None:
@@ -190,13 +182,15 @@ def _namespaces(entry: Mapping[str, Any], variable: str, problems: list[Problem]
         )
         return ()
     if "namespaces" not in entry:
-        name = _value(_label, entry.get("namespace", "default"), f"{variable}.namespace", problems)
+        name = read.value(_label, entry.get("namespace", "default"), f"{variable}.namespace", problems)
         return (name,)
     value = entry["namespaces"]
     if not isinstance(value, list) or not value:
         problems.append(Problem(f"{variable}.namespaces", value, "must be a list of namespaces"))
         return ()
-    names = [_value(_label, item, f"{variable}.namespaces[{number}]", problems) for number, item in enumerate(value)]
+    names = [
+        read.value(_label, item, f"{variable}.namespaces[{number}]", problems) for number, item in enumerate(value)
+    ]
     return tuple(dict.fromkeys(names))
 
 
@@ -204,14 +198,14 @@ def _options(entry: Mapping[str, Any], kind: str, variable: str, problems: list[
     found = {}
     for key, (name, reader) in TYPE_FIELDS[kind].items():
         if entry.get(key) is not None:
-            found[name] = _value(reader, entry[key], f"{variable}.{key}", problems)
+            found[name] = read.value(reader, entry[key], f"{variable}.{key}", problems)
     return found
 
 
 def _mtu(entry: Mapping[str, Any], variable: str, problems: list[Problem]) -> int | None:
     if entry.get("mtu") is None:
         return None
-    found: int | None = _value(_between(68, 65535), entry["mtu"], f"{variable}.mtu", problems)
+    found: int | None = read.value(_between(68, 65535), entry["mtu"], f"{variable}.mtu", problems)
     return found
 
 

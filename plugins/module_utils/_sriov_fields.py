@@ -11,7 +11,9 @@ anybody sees the text, so what must be text is refused when it is not.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Callable
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
@@ -28,6 +30,15 @@ MAX_INDEX = 65535
 
 class Wrong(ValueError):
     """A value that cannot be taken; the text says what would be right."""
+
+
+def value(reader: Callable[[Any], Any], given: Any, variable: str, problems: list[Problem]) -> Any:
+    """What a reader makes of it; a further problem, and None, where it cannot be taken."""
+    try:
+        return reader(given)
+    except Wrong as wrong:
+        problems.append(Problem(variable, given, str(wrong)))
+        return None
 
 
 def integer(value: Any, low: int, high: int) -> int:

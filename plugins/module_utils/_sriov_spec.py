@@ -187,7 +187,7 @@ def _macs(
     if indexes is not None and len(value) != len(indexes):
         shape = f"has {len(value)} addresses for {len(indexes)} VFs: one for each, in index order"
         problems.append(Problem(f"{variable}.macs", value, shape))
-    found = [_value(read.mac, item, f"{variable}.macs[{number}]", problems) for number, item in enumerate(value)]
+    found = [read.value(read.mac, item, f"{variable}.macs[{number}]", problems) for number, item in enumerate(value)]
     return tuple(item for item in found if item is not None)
 
 
@@ -199,18 +199,10 @@ def _values(
     for key, reader in readers.items():
         if key in entry and (entry[key] is not None or key in ("driver", "num_vfs")):
             before = len(problems)
-            value = _value(reader, entry[key], f"{variable}.{key}", problems)
+            value = read.value(reader, entry[key], f"{variable}.{key}", problems)
             if len(problems) == before:
                 found[key] = value
     return found
-
-
-def _value(reader: Callable[[Any], Any], value: Any, variable: str, problems: list[Problem]) -> Any:
-    try:
-        return reader(value)
-    except read.Wrong as wrong:
-        problems.append(Problem(variable, value, str(wrong)))
-        return None
 
 
 def _check_attributes(attributes: VfAttributes, variable: str, problems: list[Problem]) -> None:
