@@ -23,6 +23,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._images import image
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions import cni_plugins
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE as NETWORKS
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._plain import plain
 
 SPEC_VARIABLES = ("fastpath_sriov", "fastpath_vdpa", "fastpath_pools", "fastpath_resource_prefix", NETWORKS)
 
@@ -37,15 +38,6 @@ def _guarded(work: Callable[..., Any]) -> Callable[..., Any]:
             raise AnsibleFilterError(error.message) from error
 
     return run
-
-
-def plain(value: Any) -> Any:
-    """Builtin types only: what Ansible hands over carries marks of where it came from."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    return value
 
 
 def _spec(hosts: Any) -> ClusterSpec:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.plugin_utils._plain import plain
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._report import layer_order, short_value
 
 SCHEMA = "nfv.fastpath/run/1"
@@ -71,17 +72,8 @@ def _node(results: Mapping[str, Any]) -> dict[str, Any]:
             "decision": rollout.get("decision", "none"),
             "reasons": dict(rollout.get("reasons") or {}),
         },
-        "concerns": {name: {key: _plain(result.get(key)) for key in CONCERN_KEYS} for name, result in concerns.items()},
+        "concerns": {name: {key: plain(result.get(key)) for key in CONCERN_KEYS} for name, result in concerns.items()},
     }
-
-
-def _plain(value: Any) -> Any:
-    """A copy of builtin types only: what Ansible hands over carries marks of where it came from."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 def summarize_record(record: Mapping[str, Any], nodes: Collection[str] = ()) -> list[str]:
