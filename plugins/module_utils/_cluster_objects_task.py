@@ -9,11 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import (
-    is_ours,
-    plan_objects,
-    selector,
-)
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import is_ours, plan_objects, selector
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_wait import daemonset_ready, daemonset_unmet
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Kube
@@ -31,6 +27,15 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import (
 )
 
 SHARED_NAMESPACES = ("default", "kube-system")
+# What a task says, to the action plugin and to the module behind it.
+OBJECTS_OPTIONS: dict[str, Any] = {
+    "component": {"type": "str", "required": True},
+    "objects": {"type": "list", "elements": "dict", "default": []},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "beside": {"type": "str", "default": ""},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 300},
+}
 
 
 @dataclass(frozen=True)

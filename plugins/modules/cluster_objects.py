@@ -126,22 +126,15 @@ problems:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import objects_result
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import OBJECTS_OPTIONS, objects_result
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import CONNECTION_OPTIONS, Kube, connect
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_guarded
 
 
 def main() -> None:
-    options: dict[str, Any] = {
-        "component": {"type": "str", "required": True},
-        "objects": {"type": "list", "elements": "dict", "default": []},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "beside": {"type": "str", "default": ""},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "int", "default": 300},
-        "only_wait": {"type": "bool", "default": False},
-    }
-    module = AnsibleModule(argument_spec={**options, **CONNECTION_OPTIONS}, supports_check_mode=True)
+    only_wait = {"type": "bool", "default": False}
+    options = {**OBJECTS_OPTIONS, "only_wait": only_wait, **CONNECTION_OPTIONS}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     params = module.params
 
     def work() -> dict[str, Any]:
