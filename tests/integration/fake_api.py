@@ -19,9 +19,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Ask
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import namespace, node
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import ALL, FakeCluster
 
 STEP_SECONDS = 0.1
+
+
+def two_nodes() -> FakeCluster:
+    """A cluster whose nodes were booted with this machine, which stands for them where playbooks look at one."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    nodes = [node(name, boot_id=boot) for name in ("node1", "node2")]
+    return FakeCluster(*nodes, namespace("apps"), namespace("default"))
 
 
 def discovery(path: str, cluster: FakeCluster) -> Any:

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nfv.fastpath.tests.unit.cluster_items import namespace, node, pod
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
-from fake_api import api_server
+from fake_api import api_server, two_nodes
 from nodes import Play, playbook
 
 NETWORKS = [
@@ -50,9 +49,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    nodes = [node(name, boot_id=boot) for name in ("node1", "node2")]
-    cluster = FakeCluster(*nodes, namespace("apps"), namespace("default"))
+    cluster = two_nodes()
     with api_server(cluster, folder) as kubeconfig:
         yield Site(kubeconfig, cluster, folder)
 
