@@ -72,10 +72,18 @@ def placed(node: Node) -> dict[str, bytes]:
     return {path.rsplit("/", 1)[-1]: content for path, (_mode, content) in node.tree().items() if path.startswith(BIN)}
 
 
+def node_with(folder: Path, there: dict[str, bytes]) -> Node:
+    """A new node on which somebody has put these plugins."""
+    folder.mkdir()
+    node = Node(folder)
+    for name, content in there.items():
+        node.put(f"{BIN}/{name}", content)
+    return node
+
+
 @pytest.fixture
 def node(tmp_path):
-    (tmp_path / "node").mkdir()
-    return Node(tmp_path / "node")
+    return node_with(tmp_path / "node", {})
 
 
 def test_in_order(node, tmp_path):
@@ -285,10 +293,7 @@ def test_cut_off_anywhere_the_next_run_goes_on_and_teardown_gives_back(tmp_path,
     for after in (one, None):
         for limit in range(40):
             folder = tmp_path / f"n{limit}{after is None}{len(there)}"
-            folder.mkdir()
-            node = Node(folder)
-            for name, content in there.items():
-                node.put(f"{BIN}/{name}", content)
+            node = node_with(folder, there)
             start = node.tree()
             if after is None:
                 run(node, one)
@@ -312,11 +317,7 @@ def test_a_teardown_after_a_cut(tmp_path, there):
     newer = bundle(tmp_path, bridge=b"two", sriov=b"vf")
     for upgrade in (False, True):
         for limit in range(30):
-            folder = tmp_path / f"t{limit}{upgrade}{len(there)}"
-            folder.mkdir()
-            node = Node(folder)
-            for name, content in there.items():
-                node.put(f"{BIN}/{name}", content)
+            node = node_with(tmp_path / f"t{limit}{upgrade}{len(there)}", there)
             start = node.tree()
             if upgrade:
                 run(node, made)
@@ -335,10 +336,7 @@ SETS = st.dictionaries(st.sampled_from(["bridge", "sriov", "tuning"]), st.sample
 @given(SETS, st.lists(SETS, min_size=1, max_size=3))
 def test_any_sequence_ends_as_asked_and_goes_back_to_the_start(tmp_path_factory, there, steps):
     folder = tmp_path_factory.mktemp("n")
-    (folder / "node").mkdir()
-    node = Node(folder / "node")
-    for name, content in there.items():
-        node.put(f"{BIN}/{name}", content)
+    node = node_with(folder / "node", there)
     start = node.tree()
     for step in steps:
         made = bundle(folder, **step)

@@ -19,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cni_bundle import Cn
 from ansible_collections.nfv.fastpath.plugins.module_utils._cni_sources import TOOLS_ARTEFACT, choose
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_tools_node import kube_tools_result
-from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_cni_plugins import Node, bundle
+from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_cni_plugins import Node, bundle, node_with
 
 BIN = "usr/local/bin"
 
@@ -39,8 +39,7 @@ def run(node: Node, made: dict[str, Any] | None = None, dry_run: bool = False) -
 
 @pytest.fixture
 def node(tmp_path):
-    (tmp_path / "node").mkdir()
-    return Node(tmp_path / "node")
+    return node_with(tmp_path / "node", {})
 
 
 def test_in_order(node, tmp_path):
