@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,23 +137,38 @@ class ObjectsTask:
         """Definitions of kinds that would go, and of which there are objects of others."""
         going = [item for key, item in live.items() if key[0] == CRD and is_ours(item)]
         names = {key_of(item) for item in wanted}
+        going = [item for item in going if key_of(item) not in names]
+        pods = {_whole_name(pod) for pod in kube.items(PODS.path()) or ()} if going else set()
         used = []
         for item in going:
-            if key_of(item) in names:
-                continue
             spec = item["spec"]
             version = next(entry["name"] for entry in spec["versions"] if entry.get("storage"))
             kind = Kind(spec["names"]["kind"], f"{spec['group']}/{version}", spec["names"]["plural"])
-            if any(in_use(one, kind.kind) for one in kube.items(kind.path()) or ()):
+            if any(in_use(one, kind.kind, pods) for one in kube.items(kind.path()) or ()):
                 used.append(item["metadata"]["name"])
         return used
 
 
-def in_use(item: Mapping[str, Any], kind: str) -> bool:
-    """Whether an object of a kind that would go matters to somebody. Empty pools of addresses are mere left-overs."""
+def in_use(item: Mapping[str, Any], kind: str, pods: Collection[str]) -> bool:
+    """Whether an object of a kind that would go matters to somebody. Addresses of pods that are gone are mere left-overs.
+
+    ``pods``: all of the cluster, with their namespaces.
+    """
+    spec = item.get("spec") or {}
     if kind == "IPPool":
-        return bool((item.get("spec") or {}).get("allocations"))
+        return any(_is_held(one, pods) for one in (spec.get("allocations") or {}).values())
+    if kind == "OverlappingRangeIPReservation":
+        return _is_held(spec, pods)
     return kind != "NodeSlicePool" and not is_ours(item)
+
+
+def _is_held(allocation: Mapping[str, Any], pods: Collection[str]) -> bool:
+    pod = allocation.get("podref")
+    return not pod or pod in pods
+
+
+def _whole_name(pod: Mapping[str, Any]) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def _unready(live: Mapping[Key, Mapping[str, Any]]) -> list[str]:

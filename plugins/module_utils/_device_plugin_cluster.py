@@ -58,6 +58,8 @@ class DevicePluginTask:
         if self.assign and not dry_run:
             self._carry_out(kube, plan, {node["metadata"]["name"]: node for node in nodes})
             self._wait(kube, plan, members)
+            if not self.present:
+                self._wait_for_the_end(kube)
         done = Plan(
             operations=plan.operations() if self.assign else (),
             before={name: before for name, (before, _after) in sorted(plan.moves.items())},
@@ -95,7 +97,7 @@ class DevicePluginTask:
         gone = self._end_pods(kube, plan.restarts) if plan.restarts else []
         left = kube.wait(lambda: _still_there(kube, gone), self.wait_timeout) if gone else []
         if left:
-            raise FastpathError(f"The device plugin did not end after {self.wait_timeout:g} s: {', '.join(left)}.")
+            raise _did_not_end(left, self.wait_timeout)
         for name in sorted({*plan.moves, *plan.marks}):
             patch = _patch(nodes[name], plan, name)
             if patch:
@@ -111,6 +113,22 @@ class DevicePluginTask:
                 kube.delete(PODS.path(metadata["namespace"], metadata["name"]), metadata["uid"])
                 ended.append(metadata["uid"])
         return ended
+
+    def _wait_for_the_end(self, kube: Kube) -> None:
+        """Until then a node still offers devices. A node that is down is not waited for."""
+
+        def left() -> list[str]:
+            up = {
+                node["metadata"]["name"]
+                for node in kube.items(NODES.path()) or ()
+                if condition(node, "Ready") == "True"
+            }
+            pods = kube.items(PODS.path(), selector(COMPONENT)) or []
+            return [pod["metadata"]["name"] for pod in pods if pod_node(pod) in up]
+
+        remaining = kube.wait(left, self.wait_timeout)
+        if remaining:
+            raise _did_not_end(remaining, self.wait_timeout)
 
     def _wait(self, kube: Kube, plan: GroupsPlan, members: Iterable[Member]) -> None:
         """Only for nodes whose plugin starts in this run, and that can answer."""
@@ -167,6 +185,10 @@ def offered_resources(maps: Iterable[Item]) -> frozenset[str]:
 
 def _group_of(pod: Item) -> str:
     return str((pod["metadata"].get("labels") or {}).get(GROUP_LABEL, ""))
+
+
+def _did_not_end(pods: Sequence[str], seconds: float) -> FastpathError:
+    return FastpathError(f"The device plugin did not end after {seconds:g} s: {', '.join(pods)}.")
 
 
 def _still_there(kube: Kube, uids: Sequence[str]) -> list[str]:

@@ -148,6 +148,29 @@ def test_5_a_node_that_failed_stays_out_and_says_why(site):
     assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
 
 
-def test_6_teardown_leaves_the_cluster_as_it_was(site):
-    site.run("teardown").must_pass()
+def test_6_teardown_moves_pods_away_from_devices_that_go_also_without_the_spec(site):
+    """Nothing that a pod needs on its way out goes before it."""
+    pools = {"nic": {"selectors": [{"vendors": ["8086"], "drivers": ["vfio-pci"]}]}}
+    site.run("site", fastpath_pools=pools).must_pass()
+    site.cluster.put(pod("app", on="node1", resources={"nfv.fastpath/nic": "1"}))
+    site.cluster.put(pod("other", on="node1"))
+    refused = site.run("teardown", fastpath_networks=[])
+    refused.must_fail("Pods would have to leave: apps/app (1 x nfv.fastpath/nic)", "fastpath_disruption_ok")
+    assert site.cluster.names("NetworkAttachmentDefinition") == ["far"]
+    assert "kube-multus-ds" in site.cluster.names("DaemonSet")
+    assert site.calls()["sriov"] == 0
+    # From the start no node offers devices any more.
+    assert not any("nfv.fastpath/device-plugin" in item["metadata"]["labels"] for item in site.cluster.of("Node"))
+    site.run("teardown", fastpath_networks=[], fastpath_disruption_ok=True).must_pass()
+    assert "EVICT apps/app" in site.cluster.writes and "EVICT apps/other" not in site.cluster.writes
+
+
+def test_7_teardown_leaves_the_cluster_as_it_was(site):
+    del site.cluster.items[("Pod", "apps", "other")]
     assert {key[0] for key in site.cluster.items} == {"Node", "Namespace"}
+    assert not any(item["spec"].get("unschedulable") for item in site.cluster.of("Node"))
+
+
+def test_8_the_second_teardown_writes_nothing(site):
+    site.run("teardown").must_pass()
+    assert site.cluster.writes == []

@@ -11,12 +11,13 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import marked
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import (
     ObjectsTask,
+    in_use,
     objects_result,
     wait_for_daemonsets,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import KINDS, NAD
-from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset, namespace, node
+from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset, namespace, node, pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 
 Item = dict[str, Any]
@@ -172,13 +173,24 @@ def test_a_kind_of_which_others_have_objects_stays():
     assert (result["changed"], len(result["warnings_found"])) == (False, 1)
 
 
-def test_empty_pools_of_addresses_are_left_overs():
-    cluster = FakeCluster()
+def test_addresses_of_pods_that_are_gone_are_left_overs():
+    cluster = FakeCluster(pod("a", on="node2"))
     carried_out(cluster, ObjectsTask("networks", [pools_kind()]))
-    cluster.put(pool(**{"5": {"podref": "apps/a"}}))
-    assert carried_out(cluster, ObjectsTask("networks", present=False))["remove"] == []
+    gone = ObjectsTask("networks", present=False)
+    for allocation in ({"podref": "apps/a"}, {"id": "of whom nobody knows"}):
+        cluster.put(pool(**{"4": {"podref": "apps/gone"}, "5": allocation}))
+        assert carried_out(cluster, gone)["remove"] == []
+    cluster.put(pool(**{"4": {"podref": "apps/gone"}}))
+    assert len(carried_out(cluster, gone)["remove"]) == 1
+    carried_out(cluster, ObjectsTask("networks", [pools_kind()]))
     cluster.put(pool())
-    assert len(carried_out(cluster, ObjectsTask("networks", present=False))["remove"]) == 1
+    assert len(carried_out(cluster, gone)["remove"]) == 1
+
+
+def test_a_reservation_is_in_use_while_its_pod_is_there():
+    reservation = {"metadata": {"name": "192.0.2.5"}, "spec": {"podref": "apps/a"}}
+    assert in_use(reservation, "OverlappingRangeIPReservation", {"apps/a"})
+    assert not in_use(reservation, "OverlappingRangeIPReservation", {"apps/b"})
 
 
 def test_a_kind_that_is_not_ours_to_make():

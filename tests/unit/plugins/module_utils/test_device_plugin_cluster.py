@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import plan_objects
-from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import DevicePluginTask
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import (
+    DevicePluginTask,
+    offered_resources,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups import GROUP_LABEL, SEEN_ANNOTATION
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import PoolDevices, fingerprint
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
@@ -117,6 +120,32 @@ def test_first_run_second_run_teardown():
     for item in site.cluster.of("Node"):
         assert item["metadata"]["labels"] == {"kubernetes.io/hostname": item["metadata"]["name"]}
         assert item["metadata"]["annotations"] == {}
+
+
+def test_when_the_plugin_was_taken_off_no_node_offers_devices_and_its_objects_still_name_them():
+    site = Site("node1", "node2")
+    site.roll(**{name: site.make(name, (0, 1)) for name in ("node1", "node2")})
+    kube = site.cluster.kube()
+    result = DevicePluginTask(present=False, assign=True).result(kube, False)
+    assert [step["target"] for step in result["operations"]] == ["node1", "node2"]
+    assert (site.offered("node1"), site.offered("node2"), site.cluster.of("Pod")) == ({}, {}, [])
+    assert offered_resources(site.cluster.of("ConfigMap")) == {"e.com/dpdk"}
+    site.cluster.forget_calls()
+    assert not DevicePluginTask(present=False, assign=True).result(kube, False)["changed"]
+    assert site.cluster.writes == []
+
+
+def test_a_plugin_that_does_not_end_on_a_node_that_is_up():
+    site = Site("node1")
+    site.roll(node1=site.make("node1", (0, 1)))
+    (plugin,) = site.cluster.of("Pod")
+    site.cluster.items["Node", "", "node1"]["metadata"]["labels"].pop(GROUP_LABEL)
+    # Its DaemonSet does not want it any more; it stays all the same.
+    site.cluster.put({**plugin, "metadata": {**plugin["metadata"], "ownerReferences": []}})
+    with pytest.raises(FastpathError, match=f"did not end after 10 s: {plugin['metadata']['name']}"):
+        DevicePluginTask(present=False, assign=True, wait_timeout=10).result(site.cluster.kube(), False)
+    site.cluster.items["Node", "", "node1"]["status"]["conditions"][0]["status"] = "Unknown"
+    DevicePluginTask(present=False, assign=True, wait_timeout=10).result(site.cluster.kube(), False)
 
 
 def test_the_pool_moves_node_by_node():
