@@ -150,7 +150,7 @@ class ObjectsTask:
 
 
 def in_use(item: Mapping[str, Any], kind: str, pods: Collection[str]) -> bool:
-    """Whether an object of a kind that would go matters to somebody. Addresses of pods that are gone are mere left-overs.
+    """Whether an object of a kind that would go matters to somebody. Addresses of pods that are gone are left-overs.
 
     ``pods``: all of the cluster, with their namespaces.
     """

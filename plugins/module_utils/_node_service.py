@@ -64,6 +64,7 @@ def _now() -> str:
 class NodeService:
     """The module's options.
 
+    ``disruptive``: others than pods may notice what comes, so that it needs consent on an empty node, too.
     ``expected``: devices that the node must offer, by resource. ``boot_id``: which boot the cluster must know of.
     """
 
@@ -77,6 +78,7 @@ class NodeService:
     boot_id: str = ""
     wait_timeout: float = 300
     now: Callable[[], str] = _now
+    disruptive: bool = True
 
     @property
     def path(self) -> str:
@@ -89,7 +91,7 @@ class NodeService:
         drain = self._plan(kube)
         if self.if_needed and not (drain.leaving or drain.blocked or is_out(node)):
             return {**_result([], drain, dry_run), "emptied": False}
-        if not self.consent:
+        if not self.consent and (self.disruptive or drain.leaving):
             raise self._no_consent(drain)
         if drain.blocked:
             raise Refused([Problem("node", self.node, f"cannot be drained: {text}") for text in drain.blocked])
@@ -135,7 +137,7 @@ class NodeService:
         pods = [*(str(holder) for holder in drain.holders), *others]
         who = f"Pods would have to leave: {', '.join(pods)}" if pods else "No pod would have to leave"
         return FastpathError(
-            f"Refused for {self.node}, nothing was changed: {self.reason}. {who}. "
+            f"Refused for {self.node}, no pod was moved away: {self.reason}. {who}. "
             "Give consent with fastpath_disruption_ok, and they are moved away first.",
             holders=[str(holder) for holder in drain.holders],
         )
@@ -296,6 +298,7 @@ def service_result(kube: Kube, params: Mapping[str, Any], dry_run: bool) -> dict
         {str(name): int(count) for name, count in params["expected"].items()},
         params["boot_id"] or "",
         params["wait_timeout"],
+        disruptive=params["disruptive"],
     )
     work = {"out": service.take_out, "back": service.bring_back, "failed": service.mark_failed}
     return work[params["state"]](kube, dry_run)

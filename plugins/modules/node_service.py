@@ -43,7 +43,13 @@ options:
     default: ""
   consent:
     description:
-      - Whether pods may be moved away. Without, O(state=out) changes nothing and fails with their names.
+      - Whether pods may be moved away. Without, O(state=out) changes nothing and fails with their names. Pods of
+        daemons and of the kubelet stay where they are and need none.
+    type: bool
+    default: true
+  disruptive:
+    description:
+      - Whether others than pods may notice what comes. It needs O(consent) even where no pod would have to leave.
     type: bool
     default: true
   if_needed:
@@ -192,6 +198,7 @@ OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["out", "back", "failed"], "required": True},
     "reason": {"type": "str", "default": ""},
     "consent": {"type": "bool", "default": True},
+    "disruptive": {"type": "bool", "default": True},
     "if_needed": {"type": "bool", "default": False},
     "scope": {"type": "str", "choices": ["node", "devices"], "default": "node"},
     "resources": {"type": "list", "elements": "str", "default": []},

@@ -40,6 +40,7 @@ ANSWERS: dict[str, Any] = {
     "verify": {"checks": [], "failed_checks": 0, "node_facts": {}},
 }
 DISRUPTS = {**ANSWERS["preflight"], "disrupts": ["VFs change"]}
+REBOOTS = {**ANSWERS["preflight"], "reboot_reasons": {"hugepages": "pages of 1G"}}
 NETWORK = {"name": "far", "namespace": "apps", "type": "macvlan", "master": "eth0", "ipam": {"type": "static"}}
 
 
@@ -129,6 +130,10 @@ def test_4_pods_leave_by_consent_only_and_the_empty_node_is_looked_at_again(site
     )
     assert site.cluster.writes == []
     assert site.calls()["sriov"] == 0
+    site.run("site", answers={"preflight": REBOOTS}, fastpath_reboot_ok=True).must_fail(
+        "it reboots: hugepages: pages of 1G", "Pods would have to leave: apps/app", "fastpath_disruption_ok"
+    )
+    assert site.cluster.writes == []
     site.run("site", answers={"preflight": DISRUPTS}, fastpath_disruption_ok=True).must_pass()
     assert site.cluster.find("Pod", "app", "apps") is None
     assert site.calls()["preflight"] == 6

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import marked
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import offered_resources
-from ansible_collections.nfv.fastpath.plugins.module_utils._drain import DrainOptions
+from ansible_collections.nfv.fastpath.plugins.module_utils._drain import MIRROR, DrainOptions
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import KubeError
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_service import service_result
@@ -75,7 +75,7 @@ def test_without_consent_pods_that_hold_devices_are_named():
         with pytest.raises(FastpathError) as refused:
             service(drain=options, consent=False).take_out(cluster.kube(), dry_run)
         assert refused.value.message == (
-            "Refused for node1, nothing was changed: VFs change. Pods would have to leave: apps/a "
+            "Refused for node1, no pod was moved away: VFs change. Pods would have to leave: apps/a "
             "(2 x nfv.fastpath/igb), apps/b. Give consent with fastpath_disruption_ok, and they are moved away first."
         )
         assert refused.value.details["holders"] == ["apps/a (2 x nfv.fastpath/igb)"]
@@ -86,6 +86,20 @@ def test_without_consent_and_without_pods():
     cluster = FakeCluster(node("node1"))
     with pytest.raises(FastpathError, match="VFs change. No pod would have to leave"):
         service(consent=False).take_out(cluster.kube(), False)
+
+
+def test_a_reboot_needs_consent_to_move_pods_but_none_on_an_empty_node():
+    cluster = FakeCluster(
+        node("node1"), pod("a"), pod("agent", owner="DaemonSet"), pod("etcd", annotations={MIRROR: "x"})
+    )
+    reboot = service(reason="it reboots", consent=False, disruptive=False)
+    with pytest.raises(FastpathError, match="it reboots. Pods would have to leave: apps/a. Give consent with fast"):
+        reboot.take_out(cluster.kube(), False)
+    assert (cluster.writes, state(cluster)) == ([], IN_SERVICE)
+    cluster.drop(pod("a"))
+    assert reboot.take_out(cluster.kube(), False)["emptied"]
+    assert state(cluster)["unschedulable"]
+    assert cluster.names("Pod") == ["agent", "etcd"]
 
 
 def plugin_config(*names: str) -> dict[str, Any]:
@@ -324,6 +338,7 @@ def test_the_module():
         "drain_timeout": 10,
         "expected": {},
         "consent": True,
+        "disruptive": True,
         "if_needed": False,
         "boot_id": None,
         "wait_timeout": 10,
