@@ -119,6 +119,11 @@ def test_quantities_are_as_the_api_server_keeps_them(variant):
             assert all(str(value).endswith(("m", "Mi", "Gi")) for value in amounts.values())
 
 
+def test_thin_renews_its_token_and_takes_its_configuration_along():
+    (daemon,) = [item for item in ALL["multus-thin"] if item["kind"] == "DaemonSet"]
+    assert "--cleanup-config-on-exit=true" in daemon["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
 def test_the_daemons_configuration():
     (config,) = [item for item in ALL["multus-thick"] if item["kind"] == "ConfigMap"]
     assert json.loads(config["data"]["daemon-config.json"]) == MULTUS_VARS["__multus_daemon_defaults"]
