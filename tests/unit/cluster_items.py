@@ -20,7 +20,7 @@ def node(name: str, ready: bool = True, **more: Any) -> Item:
         "kind": "Node",
         "metadata": {
             "name": name,
-            "labels": {"kubernetes.io/hostname": name, **more.get("labels", {})},
+            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", **more.get("labels", {})},
             "annotations": dict(more.get("annotations", {})),
         },
         "spec": {

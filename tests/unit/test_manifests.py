@@ -119,6 +119,12 @@ def test_quantities_are_as_the_api_server_keeps_them(variant):
             assert all(str(value).endswith(("m", "Mi", "Gi")) for value in amounts.values())
 
 
+@pytest.mark.parametrize("name", ["multus-thick", "multus-thin", "whereabouts"])
+def test_what_runs_on_all_nodes_leaves_out_those_that_cannot_run_it(name):
+    (daemon,) = [item for item in ALL[name] if item["kind"] == "DaemonSet"]
+    assert daemon["spec"]["template"]["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
 def test_thin_renews_its_token_and_takes_its_configuration_along():
     (daemon,) = [item for item in ALL["multus-thin"] if item["kind"] == "DaemonSet"]
     assert "--cleanup-config-on-exit=true" in daemon["spec"]["template"]["spec"]["containers"][0]["args"]

@@ -118,7 +118,7 @@ def test_first_run_second_run_teardown():
     site.roll(present=False)
     assert {key[0] for key in site.cluster.items} == {"Node"}
     for item in site.cluster.of("Node"):
-        assert item["metadata"]["labels"] == {"kubernetes.io/hostname": item["metadata"]["name"]}
+        assert GROUP_LABEL not in item["metadata"]["labels"]
         assert item["metadata"]["annotations"] == {}
 
 
