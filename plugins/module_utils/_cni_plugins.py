@@ -18,28 +18,37 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operatio
 NAME = "cni_plugins"
 PLACE, RESTORE, REMOVE, CLEAR = "place_plugin", "restore_plugin", "remove_plugin", "remove_left_over"
 BIN_DIR, CONFIG_DIR = "/opt/cni/bin", "/etc/cni/net.d"
-# What Multus and whereabouts leave on a node when their pods are gone.
-LEFT_IN_BIN = ("multus", "multus-shim", "passthru")
 # Multus has this one everywhere, whatever the others are called.
 OTHER_DIR = "/etc/cni"
-LEFT_IN_OTHER = ("multus",)
-LEFT_IN_CONFIG = ("00-multus.conf", "00-multus.conflist", "multus.d", "whereabouts.d")
+# What daemons leave on a node when their pods are gone: beside plugins, beside the configuration, in the other folder.
+LEFT: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "multus": (
+        ("multus", "multus-shim", "passthru"),
+        ("00-multus.conf", "00-multus.conflist", "multus.d"),
+        ("multus",),
+    ),
+    "whereabouts": ((), ("whereabouts.d",), ()),
+}
 VARIANTS = ("thick", "thin")
 
 
 @dataclass(frozen=True)
 class CniSpec:
-    """``plugins``: SHA-256 by name; None: whatever was wanted last. ``multus``: which must answer, empty for none."""
+    """``plugins``: SHA-256 by name; None: whatever was wanted last. ``multus``: which must answer, empty for none.
+
+    ``daemons``: whose pods are ours, so that what they leave goes with the plugins.
+    """
 
     plugins: Mapping[str, str] | None = None
     bin_dir: str = BIN_DIR
     config_dir: str = CONFIG_DIR
     multus: str = ""
+    daemons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CniState:
-    """``files``: SHA-256 of the plugins that matter, None where there is none. ``left``: what pods left behind."""
+    """``files``: SHA-256 of the plugins that matter, None where there is none. ``left``: what pods of ours left."""
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     left: tuple[str, ...] = ()
@@ -49,7 +58,7 @@ class CniState:
 
 
 def parse_cni(spec: Any) -> CniSpec:
-    """What the module is given: ``{"bundle": manifest, "bin_dir": ..., "config_dir": ..., "multus": ...}``."""
+    """What the module is given: bundle (a manifest), bin_dir, config_dir, daemons; and for verification: multus."""
     given = spec if isinstance(spec, Mapping) else {}
     problems = []
     for key in ("bin_dir", "config_dir"):
@@ -63,11 +72,13 @@ def parse_cni(spec: Any) -> CniSpec:
     multus = given.get("multus") or ""
     if multus not in ("", *VARIANTS):
         problems.append(Problem("cni_plugins_multus", multus, f"must be one of {', '.join(VARIANTS)}"))
+    daemons = given.get("daemons") or ()
+    if not isinstance(daemons, (list, tuple)) or not set(daemons) <= set(LEFT):
+        problems.append(Problem("cni_plugins_daemons", daemons, f"must be a list of {', '.join(LEFT)}"))
     if problems:
         raise Refused(problems)
-    return CniSpec(
-        plugins, _folder(given.get("bin_dir"), BIN_DIR), _folder(given.get("config_dir"), CONFIG_DIR), multus
-    )
+    folders = (_folder(given.get("bin_dir"), BIN_DIR), _folder(given.get("config_dir"), CONFIG_DIR))
+    return CniSpec(plugins, *folders, multus, tuple(daemons))
 
 
 def _folder(value: Any, default: str) -> str:
@@ -109,7 +120,7 @@ def plan_cni(state: CniState, spec: CniSpec) -> Plan:
 
 
 def plan_cni_teardown(state: CniState) -> Plan:
-    """Former files come back. What pods left on the node goes, unless it was there before the first run."""
+    """Former files come back. What pods of ours left on the node goes, unless it was there before the first run."""
     operations = _way_back(state, list(state.record.get("placed", {})))
     folders = {"bin": state.bin_dir, "config": state.config_dir, "other": OTHER_DIR}
     was = {f"{folder}/{name}" for key, folder in folders.items() for name in state.record.get(key, ())}
@@ -130,6 +141,7 @@ def record_before(state: CniState, spec: CniSpec, plan: Plan, names: Mapping[str
     record.setdefault("config_dir", spec.config_dir)
     for key, here in names.items():
         record.setdefault(key, list(here))
+    record["daemons"] = sorted({*record.get("daemons", ()), *spec.daemons})
     former, placed = dict(record["former"]), dict(record["placed"])
     for step in plan.operations:
         name = posixpath.basename(step.target)

@@ -16,9 +16,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._artefact_fetch impor
 from ansible_collections.nfv.fastpath.plugins.module_utils._bundle_shipping import ship
 from ansible_collections.nfv.fastpath.plugins.module_utils._cni_plugins import (
     CLEAR,
-    LEFT_IN_BIN,
-    LEFT_IN_CONFIG,
-    LEFT_IN_OTHER,
+    LEFT,
     NAME,
     OTHER_DIR,
     PLACE,
@@ -55,8 +53,6 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
 
     name = NAME
     kept = KEPT
-    # What pods leave on the node: in both folders and in the other one.
-    left_behind: tuple[tuple[str, ...], ...] = (LEFT_IN_BIN, LEFT_IN_CONFIG, LEFT_IN_OTHER)
 
     def __init__(self, host: Host, spec: Any = None, archive: str | None = None, probe: Probe = probe_socket) -> None:
         super().__init__(host)
@@ -75,10 +71,15 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
         config_dir = record.get("config_dir") or asked.config_dir
         names = sorted({*(asked.plugins or {}), *record.get("placed", {})})
         folders = (bin_dir, config_dir, OTHER_DIR)
-        left = [f"{folder}/{name}" for folder, names in zip(folders, self.left_behind) for name in names]
+        left = [
+            f"{folder}/{name}"
+            for daemon in record.get("daemons", ())
+            for folder, left_names in zip(folders, LEFT[daemon])
+            for name in left_names
+        ]
         return CniState(
             files={name: self._checksum(bin_dir, name, record) for name in names},
-            left=tuple(path for path in left if self.host.exists(path)),
+            left=tuple(path for path in left if self._is_left(path)),
             bin_dir=bin_dir,
             config_dir=config_dir,
             record=record,
@@ -208,6 +209,12 @@ class CniPluginsConcern(Concern[CniState, CniSpec]):
                     found[item.name] = stream.read()
         return found
 
+    def _is_left(self, path: str) -> bool:
+        """Multus only reads in the other folder: a file there is somebody's own."""
+        if posixpath.dirname(path) != OTHER_DIR:
+            return self.host.exists(path)
+        return self.host.exists(path) and not any(files for _folder, _folders, files in os.walk(self.host.path(path)))
+
     def _clear(self, path: str) -> None:
         target = self.host.path(path)
         if os.path.isdir(target) and not os.path.islink(target):
@@ -229,7 +236,7 @@ def cni_result(
     host: Host, params: Mapping[str, Any], dry_run: bool, warn: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """The module's result: first every refusal, then the archive is asked for, then the work is done."""
-    spec = {key: params.get(key) for key in ("bundle", "bin_dir", "config_dir")}
+    spec = {key: params.get(key) for key in ("bundle", "bin_dir", "config_dir", "daemons")}
     present = params["state"] == "present"
     archive = params.get("archive")
     concern = CniPluginsConcern(host, spec if present else None, archive)

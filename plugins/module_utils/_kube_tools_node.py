@@ -22,7 +22,6 @@ class KubeToolsConcern(CniPluginsConcern):
 
     name = "kube_tools"
     kept = f"{RECORD_FOLDER}/kube-tools"
-    left_behind = ()
 
 
 def kube_tools_result(

@@ -14,7 +14,7 @@ description:
     in one step, so that nobody ever runs half of it, and a plugin that runs meanwhile is not disturbed.
   - A file that was there before is kept and given back, by O(state=absent) or when its plugin is no longer wanted. One
     that somebody changed since is left alone.
-  - With O(state=absent), what Multus and whereabouts left on the node goes, too. Their pods must be gone by then.
+  - With O(state=absent), what O(daemons) left on the node goes, too. Their pods must be gone by then.
 extends_documentation_fragment:
   - nfv.fastpath.module
   - nfv.fastpath.attributes
@@ -31,6 +31,16 @@ options:
       - Where the configuration of networks is.
     type: path
     default: /etc/cni/net.d
+  daemons:
+    description:
+      - What the collection runs on the node beside. This is kept on the node, so that O(state=absent) knows whose files
+        they are; those of a Multus that others brought stay.
+    type: list
+    elements: str
+    choices:
+      - multus
+      - whereabouts
+    default: []
   state:
     description:
       - V(present) places the plugins, V(absent) gives back what was there before.
@@ -102,6 +112,7 @@ def main() -> None:
             **ARCHIVE_OPTIONS,
             "bin_dir": {"type": "path", "default": "/opt/cni/bin"},
             "config_dir": {"type": "path", "default": "/etc/cni/net.d"},
+            "daemons": {"type": "list", "elements": "str", "choices": ["multus", "whereabouts"], "default": []},
             **STATE_OPTIONS,
         },
         supports_check_mode=True,

@@ -176,20 +176,60 @@ def test_somebody_removed_it(node, tmp_path):
     assert node.tree() == {}
 
 
-def test_what_multus_left_goes_unless_it_was_there_before(node, tmp_path):
-    node.put(f"{BIN}/passthru", b"theirs")
-    node.put(f"{CONFIG}/10-bridge.conflist", b"{}")
-    start = node.tree()
-    run(node, bundle(tmp_path, bridge=b"br"))
+def pods_run(node: Node) -> None:
+    """What Multus and whereabouts bring to a node."""
     node.put(f"{BIN}/multus-shim", b"x")
     node.put(f"{CONFIG}/00-multus.conf", b"{}")
     node.put(f"{CONFIG}/multus.d/multus.kubeconfig", b"{}")
     node.put(f"{CONFIG}/whereabouts.d/whereabouts.conf", b"{}")
-    node.put("etc/cni/multus/net.d/10-lab.conf", b"{}")
+    os.makedirs(f"{node.root}/etc/cni/multus/net.d", exist_ok=True)
+
+
+def test_what_multus_left_goes_unless_it_was_there_before(node, tmp_path):
+    node.put(f"{BIN}/passthru", b"theirs")
+    node.put(f"{CONFIG}/10-bridge.conflist", b"{}")
+    start = node.tree()
+    run(node, {**bundle(tmp_path, bridge=b"br"), "daemons": ["multus", "whereabouts"]})
+    pods_run(node)
     result = run(node)
     assert ("remove_left_over", "multus.d") in actions(result)
     assert node.tree() == start
     assert not os.path.exists(f"{node.root}/{CONFIG}/multus.d")
+    assert not os.path.exists(f"{node.root}/etc/cni/multus")
+
+
+def test_what_was_left_by_daemons_of_others_stays(node, tmp_path):
+    """Theirs came after the first run."""
+    run(node, {**bundle(tmp_path, bridge=b"br"), "daemons": ["whereabouts"]})
+    pods_run(node)
+    assert [target for action, target in actions(run(node)) if action == "remove_left_over"] == ["whereabouts.d"]
+    assert sorted(node.tree()) == [
+        f"{CONFIG}/00-multus.conf",
+        f"{CONFIG}/multus.d/multus.kubeconfig",
+        f"{BIN}/multus-shim",
+    ]
+    assert os.path.exists(f"{node.root}/etc/cni/multus/net.d")
+
+
+def test_daemons_are_known_from_every_run_until_the_teardown(node, tmp_path):
+    made = bundle(tmp_path, bridge=b"br")
+    assert run(node, made)["changed"]
+    assert run(node, {**made, "daemons": ["multus"]})["changed"]
+    assert not run(node, {**made, "daemons": ["multus"]})["changed"]
+    run(node, made)
+    pods_run(node)
+    left = [target for action, target in actions(run(node)) if action == "remove_left_over"]
+    assert left == ["multus-shim", "00-multus.conf", "multus.d", "multus"]
+    assert list(node.tree()) == [f"{CONFIG}/whereabouts.d/whereabouts.conf"]
+    with pytest.raises(Refused, match="cni_plugins_daemons = .*must be a list of multus, whereabouts"):
+        parse_cni({"daemons": ["flannel"]})
+
+
+def test_files_of_somebody_where_multus_only_reads_stay(node, tmp_path):
+    run(node, {**bundle(tmp_path, bridge=b"br"), "daemons": ["multus"]})
+    node.put("etc/cni/multus/net.d/10-lab.conf", b"{}")
+    run(node)
+    assert list(node.tree()) == ["etc/cni/multus/net.d/10-lab.conf"]
 
 
 def test_where_nothing_was_done_nothing_is_cleared(node):
