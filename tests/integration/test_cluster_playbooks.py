@@ -11,10 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Answer, Ask
 from ansible_collections.nfv.fastpath.tests.unit.cluster_items import pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server, two_nodes
@@ -95,6 +98,21 @@ class Site:
         return Counter((self.folder / "calls").read_text().split())
 
 
+@contextmanager
+def refusing(cluster: FakeCluster, text: str, message: str) -> Iterator[None]:
+    """Writes with this text are forbidden."""
+    request = cluster.request
+
+    def other(ask: Ask) -> Answer:
+        return Answer(403, {"message": message}) if text in json.dumps(ask.body) else request(ask)
+
+    cluster.request = other  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        cluster.request = request  # type: ignore[method-assign]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
@@ -149,6 +167,8 @@ def test_5_a_node_that_failed_stays_out_and_says_why(site):
     first, second = site.cluster.of("Node")
     assert first["spec"]["unschedulable"] and not second["spec"].get("unschedulable")
     assert "No." in first["metadata"]["annotations"]["nfv.fastpath/rollout-reason"]
+    with refusing(site.cluster, '"failed"', "Nobody may write this down."):
+        site.run("site", answers=answers, fastpath_disruption_ok=True).must_fail("Nobody may write this down.", "No.")
     site.run("site").must_pass()
     assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
 
