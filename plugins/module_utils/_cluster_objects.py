@@ -101,7 +101,7 @@ def plan_objects(
         remove=tuple(remove),
         problems=tuple(problems),
         warnings=tuple(
-            f"{named(key)} stays: there are objects of that kind which others made." for key in sorted(kept)
+            f"{named(key)} stays: others made objects of that kind, or pods need some." for key in sorted(kept)
         ),
         before={named(key): _shown(live[key], wanted.get(key)) for key in changed if key in live},
         after={named(key): dict(wanted[key]) for key in changed if key in wanted},

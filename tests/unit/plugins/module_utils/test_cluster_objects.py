@@ -120,7 +120,7 @@ def test_a_kind_that_others_use_stays():
     found = plan([], marked(crd(), "multus"), used_kinds=["things.example.com"])
     assert found.remove == ()
     assert found.warnings == (
-        "CustomResourceDefinition things.example.com stays: there are objects of that kind which others made.",
+        "CustomResourceDefinition things.example.com stays: others made objects of that kind, or pods need some.",
     )
 
 
