@@ -176,6 +176,7 @@ def record_join(current: JoinState, desired: JoinSpec, plan: Plan, files: dict[s
         record["way"] = way
         record["sysctls"] = current.record.get("sysctls") or dict(current.sysctls)
         record["enabled"] = current.record.get("enabled", current.enabled)
+        record["tainted"] = desired.tainted
     return record
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
@@ -76,14 +77,20 @@ def _brought(host: Host, record: Mapping[str, Any]) -> bool:
 
 
 class KubeJoinConcern(Concern[JoinState, JoinSpec]):
-    """Spec: see ``parse_join``. ``looking_ahead``: programs may still be about to be installed."""
+    """Spec: see ``parse_join``. ``looking_ahead``: programs may still be about to be installed.
+
+    ``taint``: whether a node that joins keeps pods off until it is brought into service. A member stays as it joined.
+    """
 
     name = NAME
 
-    def __init__(self, host: Host, secrets: Secrets | None = None, looking_ahead: bool = False) -> None:
+    def __init__(
+        self, host: Host, secrets: Secrets | None = None, looking_ahead: bool = False, taint: bool = False
+    ) -> None:
         super().__init__(host)
         self.secrets = secrets or Secrets()
         self.looking_ahead = looking_ahead
+        self.taint = taint
         self._contents: Mapping[str, str] = {}
         self._desired = JoinSpec()
 
@@ -118,6 +125,7 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
         )
 
     def plan(self, current: JoinState, desired: JoinSpec) -> Plan:
+        desired = replace(desired, tainted=bool(current.record.get("tainted")) if current.joined else self.taint)
         plan = plan_join(current, desired, self.secrets, self.looking_ahead)
         self._contents = wanted_files(current, desired, self.secrets)
         self._desired = desired

@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_spec import version_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, unknown_keys
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import Version, parse_version, shown
+from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import EFFECT, TAINT
 
 VARIABLE = "fastpath_kubernetes"
 NONE, KUBEADM, KUBECONFIG, INIT = "none", "kubeadm", "kubeconfig", "init"
@@ -41,6 +42,10 @@ KEYS = (
 CRI_SOCKET = "unix:///run/containerd/containerd.sock"
 KUBEADM_OLDEST: Version = (1, 22, 0)
 _V1BETA4: Version = (1, 31, 0)
+# Of kubeadm's two names for the taint of a control plane 1.24 has both.
+CONTROL_PLANE_TAINT, FORMER_TAINT = "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"
+_FIRST_WITH_TAINT: Version = (1, 24, 0)
+_FIRST_WITHOUT_FORMER: Version = (1, 25, 0)
 _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):([0-9]{1,5})\Z")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
@@ -49,7 +54,10 @@ TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}\Z")
 
 @dataclass(frozen=True)
 class JoinSpec:
-    """``join`` ``none``: the node is a member already, or somebody else makes it one."""
+    """``join`` ``none``: the node is a member already, or somebody else makes it one.
+
+    ``tainted``: whether pods stay off until the rollout brings the node into service. No part of what users say.
+    """
 
     join: str = NONE
     source: str = "present"
@@ -65,6 +73,7 @@ class JoinSpec:
     service_subnet: str = ""
     image_repository: str = ""
     swap_ok: bool = False
+    tainted: bool = False
 
 
 def parse_join(value: Any, variable: str = VARIABLE) -> tuple[JoinSpec, list[Problem]]:
@@ -173,7 +182,7 @@ def join_configuration(spec: JoinSpec, version: Version, token: str) -> list[dic
             "apiVersion": _kubeadm_api(version),
             "kind": "JoinConfiguration",
             "discovery": {"bootstrapToken": discovery, "tlsBootstrapToken": token},
-            "nodeRegistration": _registration(spec, version),
+            "nodeRegistration": _registration(spec, version, []),
         }
     ]
 
@@ -197,7 +206,7 @@ def init_configuration(spec: JoinSpec, version: Version, token: str) -> list[dic
         {
             "apiVersion": api,
             "kind": "InitConfiguration",
-            "nodeRegistration": _registration(spec, version),
+            "nodeRegistration": _registration(spec, version, _control_plane_taints(version)),
             **local,
             **tokens,
         },
@@ -232,6 +241,7 @@ def kubelet_flags(spec: JoinSpec) -> list[str]:
     """Arguments, since these have no place in a configuration, or have it only in newer versions."""
     flags = [f"--container-runtime-endpoint={CRI_SOCKET}"]
     flags += [f"--hostname-override={spec.node_name}"] if spec.node_name else []
+    flags += [f"--register-with-taints={TAINT}=:{EFFECT}"] if spec.tainted else []
     return flags + ([f"--node-ip={spec.node_ip}"] if spec.node_ip else [])
 
 
@@ -239,8 +249,16 @@ def _kubeadm_api(version: Version) -> str:
     return f"kubeadm.k8s.io/{'v1beta4' if version >= _V1BETA4 else 'v1beta3'}"
 
 
-def _registration(spec: JoinSpec, version: Version) -> dict[str, Any]:
+def _control_plane_taints(version: Version) -> list[str]:
+    new = [CONTROL_PLANE_TAINT] if version >= _FIRST_WITH_TAINT else []
+    return new + ([FORMER_TAINT] if version < _FIRST_WITHOUT_FORMER else [])
+
+
+def _registration(spec: JoinSpec, version: Version, own_taints: list[str]) -> dict[str, Any]:
+    """``own_taints``: what kubeadm would give the node by itself, and does not where a list of taints is given."""
     found: dict[str, Any] = {"criSocket": CRI_SOCKET}
+    if spec.tainted:
+        found["taints"] = [{"key": key, "effect": EFFECT} for key in (*own_taints, TAINT)]
     if spec.node_name:
         found["name"] = spec.node_name
     if spec.node_ip:

@@ -49,6 +49,14 @@ options:
     description:
       - The certificate of the cluster's CA as PEM, for V(kubeconfig).
     type: str
+  taint:
+    description:
+      - Whether the node joins with the taint C(nfv.fastpath/not-ready:NoSchedule), so that no pod comes before
+        M(nfv.fastpath.node_service) with O(nfv.fastpath.node_service#module:state=back) brings the node into service
+        and removes it. A control plane gets that of kubeadm as well.
+      - Matters only while the node joins.
+    type: bool
+    default: false
   state:
     description:
       - V(present) makes the node a member, V(absent) lets it leave.
@@ -126,13 +134,15 @@ def main() -> None:
             "spec": {"type": "raw"},
             **dict.fromkeys(names, secret),
             "ca": {"type": "str"},
+            "taint": {"type": "bool", "default": False},
             **STATE_OPTIONS,
         },
         supports_check_mode=True,
     )
     secrets = Secrets(**{name: module.params[name] or "" for name in (*names, "ca")})
     # In check mode, what would install programs did not.
-    run_concern(module, KubeJoinConcern(Host(), secrets, module.check_mode), module.params["spec"] or {})
+    concern = KubeJoinConcern(Host(), secrets, module.check_mode, module.params["taint"])
+    run_concern(module, concern, module.params["spec"] or {})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Answer, Ask
+from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import TAINT
 from ansible_collections.nfv.fastpath.tests.unit.cluster_items import pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server, two_nodes
@@ -139,6 +140,14 @@ def test_3_the_clusters_part_then_the_nodes_then_all_together(site):
     assert site.calls()["verify"] == 4
     report = json.loads((site.folder / "report/report.json").read_text())
     assert "cluster" in json.dumps(report)
+
+
+def test_3_a_node_that_joined_with_the_taint_gets_pods_though_it_needs_nothing_else(site):
+    theirs = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+    site.cluster.of("Node")[1]["spec"]["taints"] = [theirs, {"key": TAINT, "effect": "NoSchedule"}]
+    site.run("site").must_pass()
+    assert site.cluster.of("Node")[1]["spec"]["taints"] == [theirs]
+    del site.cluster.of("Node")[1]["spec"]["taints"]
 
 
 def test_4_pods_leave_by_consent_only_and_the_empty_node_is_looked_at_again(site):

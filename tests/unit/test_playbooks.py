@@ -94,6 +94,9 @@ def test_new_nodes_join_before_anything_waits_for_members(name):
     (step,) = steps(members)
     assert short(step) == "kubernetes/new" and "fastpath_kubernetes" in step["when"]
     assert members.get("check_mode", False) == (name == "plan")
+    # With what takes it away again: without a cluster's part nobody would.
+    assert step["vars"] == {"kubernetes_taint": "{{ " + ASKED + " }}"}
+    assert [each["when"] for each in steps(play("site")) if short(each) == "rollout/back"] == [ASKED]
     assert names.index("Members") < next(n for n, each in enumerate(plays(name)) if "import_playbook" in str(each))
 
 

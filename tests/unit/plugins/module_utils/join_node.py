@@ -122,7 +122,7 @@ class JoinNode(FolderNode):
 
 def run(node: JoinNode, spec: Any = None, secrets: Secrets | None = None, **more: Any) -> Any:
     request = Request(spec, spec is not None, more.get("dry_run", False), more.get("consent", False))
-    return converge(KubeJoinConcern(node, secrets, more.get("ahead", False)), request)
+    return converge(KubeJoinConcern(node, secrets, more.get("ahead", False), more.get("taint", False)), request)
 
 
 def actions(plan: Any) -> list[str]:

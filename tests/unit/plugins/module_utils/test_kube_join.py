@@ -45,6 +45,29 @@ def test_no_secret_is_written_down_or_told(node, spec, secrets):
         assert TOKEN not in text and "secret-key" not in text
 
 
+def test_by_kubeconfig_pods_stay_off_until_the_rollout_lets_them_come(node):
+    """The word on the command line is one that kubelets of all versions know."""
+    run(node, BY_KUBECONFIG, GIVEN, taint=True)
+    flags = "var/lib/kubelet/kubeadm-flags.env"
+    assert "--register-with-taints=nfv.fastpath/not-ready=:NoSchedule" in (node.text(flags) or "")
+    assert not run(node, BY_KUBECONFIG, taint=True).changed
+    assert not run(node, BY_KUBECONFIG).changed, "a member stays as it joined"
+
+
+def test_a_member_from_before_gets_no_taint(node):
+    run(node, BY_KUBECONFIG, GIVEN)
+    assert not run(node, BY_KUBECONFIG, taint=True).changed
+
+
+def test_the_taint_is_that_of_the_attempt_that_succeeds(node):
+    with node.cut_off(5) as power:
+        run(node, BY_KUBECONFIG, GIVEN)
+    assert power.gone
+    run(node, BY_KUBECONFIG, GIVEN, taint=True)
+    assert "not-ready" in (node.text("var/lib/kubelet/kubeadm-flags.env") or "")
+    assert not run(node, BY_KUBECONFIG).changed
+
+
 def test_a_package_has_the_unit(node):
     node.put("usr/lib/systemd/system/kubelet.service", "")
     run(node, BY_KUBECONFIG, BOOTSTRAP)

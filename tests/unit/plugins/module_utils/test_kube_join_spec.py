@@ -59,6 +59,32 @@ def test_a_control_plane(node):
     assert node.text("etc/kubernetes/admin.conf") is None
 
 
+OURS = {"key": "nfv.fastpath/not-ready", "effect": "NoSchedule"}
+NEW = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+FORMER = {"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}
+
+
+def test_kubeadm_lets_a_node_join_with_our_taint(node):
+    spec = {"join": "kubeadm", "endpoint": "192.0.2.1:6443", "unsafe_skip_ca": True}
+    run(node, spec, WITH_TOKEN, taint=True)
+    assert node.configurations[0]["nodeRegistration"]["taints"] == [OURS]
+
+
+@pytest.mark.parametrize(
+    ("version", "taints"), [("1.36.3", [NEW]), ("1.24.1", [NEW, FORMER]), ("1.23.9", [FORMER]), ("1.22.0", [FORMER])]
+)
+def test_a_control_plane_keeps_its_own_taint_beside_ours(node, version, taints):
+    """kubeadm adds its own only where it is given no list."""
+    node.versions = {"kubelet": f"Kubernetes v{version}", "kubeadm": f"v{version}"}
+    run(node, {"join": "init"}, taint=True)
+    assert node.configurations[0]["nodeRegistration"]["taints"] == [*taints, OURS]
+
+
+def test_without_being_asked_kubeadm_has_its_own_way(node):
+    run(node, {"join": "init"})
+    assert "taints" not in node.configurations[0]["nodeRegistration"]
+
+
 def test_every_problem_at_once():
     _spec, problems = parse_join(
         {
