@@ -39,6 +39,8 @@ MODULES = ("br_netfilter", "overlay")
 SYSCTLS = {"net/ipv4/ip_forward": "1", "net/bridge/bridge-nf-call-iptables": "1"}
 LOAD, SYSCTL, RELOAD, ENABLE = "load_module", "set_sysctl", "reload_units", "enable_kubelet"
 JOIN, START, FORGET_BOOTSTRAP, LEAVE = "join_cluster", "start_kubelet", "remove_bootstrap", "leave_cluster"
+# Takes back what a kubeadm of ours left that did not end, beside which the next one refuses to begin.
+RESET = "reset_kubeadm"
 OURS = ("KUBELET_KUBECONFIG_ARGS", "KUBELET_CONFIG_ARGS", "KUBELET_KUBEADM_ARGS", "KUBELET_EXTRA_ARGS")
 
 
@@ -57,9 +59,12 @@ class JoinState:
     """``kubelet``, ``kubeadm``: versions, empty where a program is not there. ``program``: path of the kubelet.
 
     ``vendor_unit``: whether others brought a unit for it. ``bootstrap_left``: whether a file with a token is there.
+    ``half``: whether a kubeadm that we started did not end. ``control_plane``: whether one may run here.
     """
 
     joined: bool = False
+    half: bool = False
+    control_plane: bool = False
     kubelet: str = ""
     kubeadm: str = ""
     program: str = ""
@@ -98,11 +103,20 @@ def plan_join(current: JoinState, desired: JoinSpec, secrets: Secrets, looking_a
     if not current.enabled:
         operations.append(Operation(ENABLE, "kubelet.service", False, True))
     if not current.joined:
+        operations += _reset(current)
         operations.append(Operation(JOIN, desired.endpoint or desired.join, None, desired.join))
     else:
         operations += [Operation(START, "kubelet.service", False, True)] if not current.active else []
         operations += [Operation(FORGET_BOOTSTRAP, BOOTSTRAP_CONF)] if current.bootstrap_left else []
     return Plan(tuple(operations), {"joined": current.joined}, {"joined": True})
+
+
+def _reset(current: JoinState) -> list[Operation]:
+    """A control plane may be whole though nobody saw the end of kubeadm, so that it takes consent."""
+    if not current.half:
+        return []
+    what = "kubeadm init did not end well here, and what it made of a cluster goes" if current.control_plane else ""
+    return [Operation(RESET, "kubeadm", current.record["way"], None, bool(what), what)]
 
 
 def plan_leave(current: JoinState) -> Plan:
@@ -112,7 +126,7 @@ def plan_leave(current: JoinState) -> Plan:
         return Plan()
     operations = []
     enabled = current.enabled and not current.record.get("enabled")
-    if current.joined or current.active or current.bootstrap_left or enabled:
+    if current.joined or current.half or current.active or current.bootstrap_left or enabled:
         reason = f"{current.pods} pods run here" if current.pods else ""
         operations.append(Operation(LEAVE, "cluster", way, None, bool(reason), reason))
     files = give_back(current.files, current.record.get("files", {}))
@@ -177,6 +191,7 @@ def record_join(current: JoinState, desired: JoinSpec, plan: Plan, files: dict[s
         record["sysctls"] = current.record.get("sysctls") or dict(current.sysctls)
         record["enabled"] = current.record.get("enabled", current.enabled)
         record["tainted"] = desired.tainted
+        record["half"] = current.half
     return record
 
 

@@ -29,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import (
     MODULES_LOAD,
     NAME,
     RELOAD,
+    RESET,
     START,
     SYSCTL,
     SYSCTL_D,
@@ -42,6 +43,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import (
     wanted_files,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_spec import (
+    CRI_SOCKET,
     INIT,
     KUBECONFIG,
     NONE,
@@ -65,6 +67,7 @@ SERVICE = "kubelet.service"
 VENDOR_UNITS = ("/usr/lib/systemd/system/kubelet.service", "/lib/systemd/system/kubelet.service")
 KUBEADM_FILE = "/run/fastpath-kubeadm.yaml"
 WITH_TOKENS = (BOOTSTRAP_CONF, KUBEADM_FILE)
+MANIFESTS = "/etc/kubernetes/manifests"
 PODS, PKI = "/var/lib/kubelet/pods", "/var/lib/kubelet/pki"
 JOIN_SECONDS, SECONDS = 600.0, 120.0
 CTR = ("ctr", "--namespace", "k8s.io")
@@ -106,8 +109,12 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
         unit = unit_properties(host, SERVICE, names)
         paths = [MAIN_CONFIG, FLAGS, UNIT, CA_FILE, MODULES_LOAD, SYSCTL_D, *record.get("files", {})]
         programs = [f"{folder}/kubelet" for folder in PROGRAM_FOLDERS if host.exists(f"{folder}/kubelet")]
+        # kubeadm init writes it before there is anything to be a member of.
+        joined = host.exists(KUBELET_CONF) and not (record.get("half") and record.get("way") == INIT)
         return JoinState(
-            joined=host.exists(KUBELET_CONF),
+            joined=joined,
+            half=bool(record.get("half")) and not joined,
+            control_plane=record.get("way") == INIT and host.exists(KUBELET_CONF),
             kubelet=version_said(host.run(["kubelet", "--version"]).out) or "",
             kubeadm=version_said(host.run(["kubeadm", "version", "--output", "short"]).out) or "",
             program=programs[0] if programs else "",
@@ -146,6 +153,8 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
             self.host.write_attribute(f"/proc/sys/{operation.target}", operation.after)
         elif operation.action == JOIN:
             self._join()
+        elif operation.action == RESET:
+            self._reset()
         elif operation.action == LEAVE:
             self._leave(str(operation.before))
         elif operation.action == FORGET_BOOTSTRAP:
@@ -197,20 +206,28 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
         text = "---\n".join(json.dumps(document, indent=2) + "\n" for document in documents)
         self.host.write_file(KUBEADM_FILE, text, mode=0o600)
         swap = ["--ignore-preflight-errors=Swap"] if self._desired.swap_ok else []
+        # What stands in the way of the first attempt is somebody else's.
+        self._half(not (self.host.exists(CA_FILE) or self.host.listdir(MANIFESTS)))
         try:
             self.host.must_run(["kubeadm", "init" if init else "join", "--config", KUBEADM_FILE, *swap], JOIN_SECONDS)
         finally:
             self.host.remove(KUBEADM_FILE)
         if not self.host.exists(KUBELET_CONF) or (init and not self.host.exists(ADMIN_CONF)):
             raise FastpathError(f"kubeadm ended well, but left no {KUBELET_CONF}.")
+        self._half(False)
+
+    def _half(self, half: bool) -> None:
+        """From here on, or no longer, what kubeadm leaves on the node is ours and not whole."""
+        self.store.save_record({**self.store.record(), "half": half})
+
+    def _reset(self) -> None:
+        self.host.must_run(["kubeadm", "reset", "--force", "--cri-socket", CRI_SOCKET], JOIN_SECONDS)
 
     def _leave(self, way: str) -> None:
         """kubeadm knows all that kubeadm has made; else containers and what the kubelet got from the cluster go."""
         host = self.host
         if way != KUBECONFIG:
-            host.must_run(
-                ["kubeadm", "reset", "--force", "--cri-socket", "unix:///run/containerd/containerd.sock"], JOIN_SECONDS
-            )
+            self._reset()
         host.must_run(["systemctl", "stop", SERVICE], timeout=SECONDS)
         if not self.store.record().get("enabled"):
             host.must_run(["systemctl", "disable", SERVICE])

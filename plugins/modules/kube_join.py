@@ -13,6 +13,8 @@ description:
   - Lets a node join a cluster, by kubeadm or by a kubeconfig for its kubelet, or makes it the first of a new one by
     kubeadm.
   - A node that is a member already, and was not made one by this module, is left alone.
+  - What a kubeadm of this module left that failed or was cut off is taken back (C(kubeadm reset)) before the next
+    attempt; where it was to make a control plane, only with O(disruption_ok).
   - With O(state=absent) a node that this module made a member leaves. Its object in the cluster is removed by others.
   - Tokens are on the node only while it joins.
 extends_documentation_fragment:
@@ -62,7 +64,7 @@ options:
       - V(present) makes the node a member, V(absent) lets it leave.
   disruption_ok:
     description:
-      - Consent to leave while pods run here.
+      - Consent to leave while pods run here, and to take back a control plane whose making did not end well.
 requirements:
   - kubelet on the node, kubeadm 1.22 or newer unless the node joins by a kubeconfig
 attributes:

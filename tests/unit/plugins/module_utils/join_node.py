@@ -20,17 +20,23 @@ TOKEN = "abcdef.0123456789abcdef"
 CA = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
 HASH = "sha256:" + "a" * 64
 BY_KUBEADM = {"join": "kubeadm", "endpoint": "192.0.2.1:6443", "ca_hash": HASH, "version": "1.36"}
+BY_INIT = {"join": "init", "node_ip": "192.0.2.11"}
 BY_KUBECONFIG = {"join": "kubeconfig", "node_ip": "192.0.2.11", "node_name": "node1", "cluster_dns": ["10.96.0.10"]}
 WITH_TOKEN = Secrets(token=TOKEN)
 BOOTSTRAP = Secrets(bootstrap_kubeconfig=f"token: {TOKEN}\n", ca=CA)
 GIVEN = Secrets(kubeconfig="key: secret-key\n", ca=CA)
 KUBELET = "etc/kubernetes/kubelet.conf"
+CA_FILE = "etc/kubernetes/pki/ca.crt"
+MANIFEST = "etc/kubernetes/manifests/kube-apiserver.yaml"
 BOOT = "etc/kubernetes/bootstrap-kubelet.conf"
 UNIT = "etc/systemd/system/kubelet.service"
 
 
 class JoinNode(FolderNode):
-    """``answers``: whether the cluster accepts what it is given. ``commands``: what changed something."""
+    """``answers``: whether the cluster accepts what it is given. ``commands``: what changed something.
+
+    ``stuck``: whether kubeadm gives up after it has begun to write.
+    """
 
     lasting = ("etc", "var", "run")
 
@@ -38,6 +44,7 @@ class JoinNode(FolderNode):
         super().__init__(root)
         self.versions = {"kubelet": "Kubernetes v1.36.3", "kubeadm": "v1.36.3"}
         self.answers = True
+        self.stuck = False
         self.enabled = self.active = False
         self.loaded_unit = ""
         self.commands: list[list[str]] = []
@@ -102,7 +109,7 @@ class JoinNode(FolderNode):
 
     def _kubeadm(self, words: list[str]) -> Completed | None:
         if words[1] == "reset":
-            for name in (KUBELET, "etc/kubernetes/admin.conf", "var/lib/kubelet/config.yaml"):
+            for name in (KUBELET, CA_FILE, MANIFEST, "etc/kubernetes/admin.conf", "var/lib/kubelet/config.yaml"):
                 Path(self.root, name).unlink(missing_ok=True)
             self.active = False
             return None
@@ -112,11 +119,33 @@ class JoinNode(FolderNode):
         self.configurations = [json.loads(part) for part in text.split("---\n")]
         if not self.answers:
             return Completed(1, "", "could not find a JWS signature")
-        self.put(KUBELET, "made by kubeadm")
+        left = [name for name in (CA_FILE, MANIFEST) if self.text(name) is not None]
+        if left:
+            return Completed(1, "", f"[ERROR FileAvailable--{left[0].replace('/', '-')}]: /{left[0]} already exists")
+        return self._init() if words[1] == "init" else self._join_half_by_half()
+
+    def _join_half_by_half(self) -> Completed:
+        """The file of the CA and a running kubelet come first, and what makes the node a member last."""
+        self.put(CA_FILE, "made by kubeadm")
         self.put("var/lib/kubelet/config.yaml", "made by kubeadm")
-        if words[1] == "init":
-            self.put("etc/kubernetes/admin.conf", "made by kubeadm")
         self.active = True
+        self.count_change()
+        if self.stuck:
+            return Completed(1, "", "timed out waiting for the condition")
+        self.put(KUBELET, "made by kubeadm")
+        return Completed(0, "", "")
+
+    def _init(self) -> Completed:
+        """The kubelet's kubeconfig is there before the API server."""
+        self.put(CA_FILE, "made by kubeadm")
+        self.put(KUBELET, "made by kubeadm")
+        self.put("etc/kubernetes/admin.conf", "made by kubeadm")
+        self.put("var/lib/kubelet/config.yaml", "made by kubeadm")
+        self.active = True
+        self.count_change()
+        self.put(MANIFEST, "made by kubeadm")
+        if self.stuck:
+            return Completed(1, "", "timed out waiting for the condition")
         return Completed(0, "", "")
 
 

@@ -15,9 +15,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node impor
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.join_node import (
     BOOT,
     BOOTSTRAP,
+    BY_INIT,
     BY_KUBEADM,
     BY_KUBECONFIG,
     CA,
+    CA_FILE,
     GIVEN,
     HASH,
     KUBELET,
@@ -119,12 +121,48 @@ def test_a_cluster_that_does_not_want_it(node, monkeypatch, spec, secrets, words
         run(node, spec, secrets)
     assert node.read(KUBEADM_FILE) is None
     node.answers = True
-    assert actions(run(node, spec, secrets)) == ["join_cluster"]
+    tidied = ["reset_kubeadm"] if spec == BY_KUBEADM else []
+    assert actions(run(node, spec, secrets)) == [*tidied, "join_cluster"]
     assert node.text(BOOT) is None
 
 
+def test_a_kubeadm_that_gave_up_half_way_is_tried_again_from_the_start(node):
+    node.stuck = True
+    with pytest.raises(FastpathError, match="timed out waiting"):
+        run(node, BY_KUBEADM, WITH_TOKEN)
+    with pytest.raises(FastpathError, match="timed out waiting"):
+        run(node, BY_KUBEADM, WITH_TOKEN)
+    node.stuck = False
+    assert actions(run(node, BY_KUBEADM, WITH_TOKEN)) == ["reset_kubeadm", "join_cluster"]
+    node.put("etc/kubernetes/kubelet.conf", "")
+    assert not run(node, BY_KUBEADM).changed
+
+
+def test_what_somebody_elses_kubeadm_left_is_not_touched(node):
+    """Theirs is in the way, and the message says which file."""
+    node.put(CA_FILE, "theirs")
+    for _attempt in range(2):
+        with pytest.raises(FastpathError, match="ca.crt already exists"):
+            run(node, BY_KUBEADM, WITH_TOKEN)
+    assert node.text(CA_FILE) == "theirs"
+
+
+def test_a_control_plane_that_was_begun_goes_by_consent_only(node):
+    node.stuck = True
+    with pytest.raises(FastpathError, match="timed out waiting"):
+        run(node, BY_INIT)
+    node.stuck = False
+    before = node.tree()
+    with pytest.raises(FastpathError, match="kubeadm init did not end well here.*Give consent"):
+        run(node, BY_INIT)
+    assert node.tree() == before
+    assert actions(run(node, BY_INIT, consent=True)) == ["reset_kubeadm", "join_cluster"]
+    assert not run(node, BY_INIT).changed
+
+
 @pytest.mark.parametrize(
-    ("spec", "secrets"), [(BY_KUBECONFIG, BOOTSTRAP), (BY_KUBECONFIG, GIVEN), (BY_KUBEADM, WITH_TOKEN)]
+    ("spec", "secrets"),
+    [(BY_KUBECONFIG, BOOTSTRAP), (BY_KUBECONFIG, GIVEN), (BY_KUBEADM, WITH_TOKEN), (BY_INIT, None)],
 )
 def test_cut_off_anywhere(tmp_path, spec, secrets):
     cut = 0
@@ -133,7 +171,7 @@ def test_cut_off_anywhere(tmp_path, spec, secrets):
         start = node.tree()
         with node.cut_off(cut) as power:
             run(node, spec, secrets)
-        run(node, spec, secrets)
+        run(node, spec, secrets, consent=spec == BY_INIT)
         assert node.text(BOOT) is None and node.text(KUBELET) and node.active and node.enabled
         assert not run(node, spec).changed
         with node.cut_off(cut) as teardown:
