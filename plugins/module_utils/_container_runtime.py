@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,11 +119,12 @@ def plan_runtime(current: RuntimeState, desired: RuntimeSpec, looking_ahead: boo
         raise Refused(problems)
     wanted = wanted_files(current, desired)
     steps = plan_files(current.files, wanted, _files(current.record))
-    operations = tuple(steps) + _restart(current, wanted)
+    keys = {*wanted_keys(_with_version(current.config, parse_version(current.containerd)), current, desired)}
+    keys |= {*_keys(current.record)}
     return Plan(
-        operations=operations,
-        before=_state(current.files, wanted, current.record),
-        after=_state({**current.files, **wanted}, wanted, {}),
+        operations=tuple(steps) + _restart(current, wanted),
+        before={**{step.target: step.before for step in steps}, **_values(current.config, keys)},
+        after={**{step.target: step.after for step in steps}, **_values(wanted[CONFIG], keys)},
         warnings=tuple(_warnings(current, desired)),
     )
 
@@ -132,11 +133,12 @@ def plan_runtime_teardown(current: RuntimeState) -> Plan:
     wanted = former_config(current)
     record = {path: kept for path, kept in _files(current.record).items() if path not in wanted}
     steps = plan_files(current.files, wanted, {}) + give_back(current.files, record)
-    restarts = _restart(current, _config_after(current, wanted, record)) if current.record else ()
+    left = _config_after(current, wanted, record)
+    keys = _keys(current.record)
     return Plan(
-        operations=tuple(steps) + restarts,
-        before=_state(current.files, {}, current.record),
-        after=_state({**current.files, **wanted}, wanted, {}),
+        operations=tuple(steps) + (_restart(current, left) if current.record else ()),
+        before={**{step.target: step.before for step in steps}, **_values(current.config, keys)},
+        after={**{step.target: step.after for step in steps}, **_values(left.get(CONFIG, current.config), keys)},
         warnings=tuple(_not_ours(current)),
     )
 
@@ -328,5 +330,9 @@ def _path_of_text(text: str) -> Path:
     return tuple(json.loads(text))
 
 
-def _state(files: Files, wanted: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: files.get(path) for path in sorted({*wanted, *_files(record)})}
+def _values(text: str, keys: Iterable[Path]) -> dict[str, Any]:
+    """What we set, of a file with much else in it that is secret, such as passwords of registries."""
+    try:
+        return {f"{CONFIG}: {'.'.join(key)}": get(text, key) for key in sorted(keys)}
+    except StrangeToml:
+        return {}

@@ -98,8 +98,7 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
         record = dict(current.record)
         if self._desired is not None:
             record = record_runtime(current, self._desired, record)
-        modes = {step.target: self.host.mode(step.target) for step in plan.operations}
-        record["files"] = record_files(record.get("files", {}), current.files, plan.operations, modes)
+        record["files"] = record_files(self.host, record.get("files", {}), current.files, plan.operations)
         return record
 
     def perform(self, operation: Operation) -> None:

@@ -139,6 +139,14 @@ class Host:
         except OSError:
             return None
 
+    def owner(self, path: str) -> tuple[int, int] | None:
+        """A file's user and group; None where it is absent."""
+        try:
+            status = os.stat(self.path(path))
+        except OSError:
+            return None
+        return status.st_uid, status.st_gid
+
     def read_value(self, path: str) -> str | None:
         """A sysfs attribute without white space around it."""
         text = self.read(path)
@@ -152,7 +160,7 @@ class Host:
         finally:
             os.close(descriptor)
 
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
+    def write_file(self, path: str, text: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
         """Replace a file whole: a reader, or a power cut, sees the former or the new text."""
         content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
         target = self.path(path)
@@ -163,6 +171,8 @@ class Host:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                if owner is not None:
+                    os.fchown(file.fileno(), *owner)
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             os.replace(temporary, target)

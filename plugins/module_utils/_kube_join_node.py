@@ -142,8 +142,7 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
         return plan_leave(current)
 
     def record(self, current: JoinState, plan: Plan) -> dict[str, Any]:
-        modes = {step.target: self.host.mode(step.target) for step in plan.operations}
-        files = record_files(current.record.get("files", {}), current.files, plan.operations, modes)
+        files = record_files(self.host, current.record.get("files", {}), current.files, plan.operations)
         return record_join(current, self._desired, plan, files)
 
     def perform(self, operation: Operation) -> None:

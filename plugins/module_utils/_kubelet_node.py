@@ -122,8 +122,7 @@ class KubeletConcern(Concern[KubeletState, KubeletSpec]):
         return plan_kubelet_teardown(current)
 
     def record(self, current: KubeletState, plan: Plan) -> dict[str, Any]:
-        modes = {step.target: self.host.mode(step.target) for step in plan.operations}
-        files = record_files(current.record.get("files", {}), current.files, plan.operations, modes)
+        files = record_files(self.host, current.record.get("files", {}), current.files, plan.operations)
         return {"policies": policies_before(current), **current.record, "files": files}
 
     def perform(self, operation: Operation) -> None:

@@ -3,8 +3,8 @@
 
 """PRIVATE. Whole files of ours among those of a node: written, changed, given back. No I/O.
 
-A record is ``{path: {"former": text or None, "mode": bits, "written": [sha256, ...]}}``. A file that somebody changed
-since is theirs, and stays.
+A record is ``{path: {"former": text or None, "mode": bits, "owner": [user, group], "written": [sha256, ...]}}``. A
+file that somebody changed since is theirs, and stays.
 """
 
 from __future__ import annotations
@@ -58,27 +58,31 @@ def changed_since(there: Files, record: Record) -> list[str]:
     ]
 
 
-def record_files(record: Record, there: Files, operations: Any, modes: Mapping[str, int | None]) -> dict[str, Any]:
+def record_files(host: Host, record: Record, there: Files, operations: Any) -> dict[str, Any]:
     """What was there before the first write, and every text of ours since."""
     kept = {path: dict(entry) for path, entry in record.items()}
     for step in operations:
         if step.action == WRITE:
-            entry = kept.setdefault(
-                step.target, {"former": there.get(step.target), "mode": modes.get(step.target), "written": []}
-            )
+            path = step.target
+            former = {"former": there.get(path), "mode": host.mode(path), "owner": host.owner(path), "written": []}
+            entry = kept.setdefault(path, former)
             entry["written"] = [*entry["written"], *([] if step.after in entry["written"] else [step.after])]
     return kept
 
 
-def perform_file(host: Host, step: Operation, contents: Mapping[str, str], record: Record, mode: int = 0o644) -> None:
-    """``contents``: what is to be written, by path."""
+def perform_file(host: Host, step: Operation, contents: Mapping[str, str], record: Record) -> None:
+    """``contents``: what is to be written, by path. Who may read a file that is there is somebody else's to say."""
     if step.action == WRITE:
-        host.write_file(step.target, contents[step.target], mode=mode)
+        _write(host, step.target, contents[step.target], host.mode(step.target), host.owner(step.target))
     elif step.action == RESTORE:
         kept = record[step.target]
-        host.write_file(step.target, kept["former"], mode=kept.get("mode") or 0o644)
+        _write(host, step.target, kept["former"], kept.get("mode"), kept.get("owner"))
     elif step.action == REMOVE:
         host.remove(step.target)
+
+
+def _write(host: Host, path: str, text: str, mode: int | None, owner: Any) -> None:
+    host.write_file(path, text, 0o644 if mode is None else mode, None if owner is None else tuple(owner))
 
 
 def read_files(host: Host, paths: Any) -> dict[str, str | None]:

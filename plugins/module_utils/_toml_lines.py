@@ -174,20 +174,21 @@ def _read(text: str) -> tuple[list[Entry], list[Header]]:
 
 def _header(words: str, row: int) -> Header:
     many = words.startswith("[[")
-    keys, end = _keys(words, 2 if many else 1)
+    keys, end = _keys(words, 2 if many else 1, row)
     closing = "]]" if many else "]"
     if not words[end:].startswith(closing) or words[end + len(closing) :].strip()[:1] not in ("", "#"):
-        raise StrangeToml(f"line {row + 1} is no header of a table: {words}")
+        raise StrangeToml(f"line {row + 1} is no header of a table")
     return Header(keys, row, many)
 
 
-def _keys(words: str, start: int) -> tuple[Path, int]:
+def _keys(words: str, start: int, row: int) -> tuple[Path, int]:
+    """No message shows a line's text, which may be a secret."""
     keys: list[str] = []
     at = start
     while True:
         match = _KEY.match(words, at)
         if match is None:
-            raise StrangeToml(f"has no key in {words!r}")
+            raise StrangeToml(f"line {row + 1} has no key that can be read")
         bare, basic, literal = match.groups()
         keys.append(bare if bare is not None else literal if literal is not None else re.sub(r"\\(.)", r"\1", basic))
         at = match.end()
@@ -197,9 +198,9 @@ def _keys(words: str, start: int) -> tuple[Path, int]:
 
 
 def _entry(lines: Sequence[str], row: int, table: Path) -> Entry:
-    keys, end = _keys(lines[row], 0)
+    keys, end = _keys(lines[row], 0, row)
     if lines[row][end : end + 1] != "=":
-        raise StrangeToml(f"line {row + 1} is no key with a value: {lines[row].strip()}")
+        raise StrangeToml(f"line {row + 1} is no key with a value")
     raw = lines[row][end + 1 :]
     for last in range(row, len(lines)):
         if last > row:

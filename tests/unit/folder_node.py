@@ -53,9 +53,9 @@ class FolderNode(Host):
     def count_change(self) -> None:
         self.changes += 1
 
-    def write_file(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
+    def write_file(self, path: str, text: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
         self.count_change()
-        super().write_file(path, text, mode)
+        super().write_file(path, text, mode, owner)
 
     def write_attribute(self, path: str, value: str) -> None:
         self.count_change()

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 import tomllib
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_node import (
     ContainerRuntimeConcern,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import (
     CONFIG,
     DOCKER,
@@ -66,6 +70,53 @@ def test_in_order(node):
     assert node.tree() == start
     assert len(node.commands) == 2
     assert not run(node).changed
+
+
+SECRET = '[plugins."io.containerd.grpc.v1.cri".registry.headers]\nAuthorization = ["Basic c2VjcmV0"]\n'
+
+
+def test_who_may_read_the_configuration_stays_as_it_was(node):
+    node.put(CONFIG, DEBIAN)
+    path = Path(node.root) / CONFIG
+    path.chmod(0o600)
+    owner = (4711, 4712) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+    run(node, LAB)
+    assert (node.mode(f"/{CONFIG}"), node.owner(f"/{CONFIG}")) == (0o600, owner)
+    path.chmod(0o640)
+    run(node, {})
+    assert (node.mode(f"/{CONFIG}"), node.owner(f"/{CONFIG}")) == (0o640, owner)
+    path.unlink()
+    run(node, LAB)
+    run(node)
+    assert node.text(CONFIG) == DEBIAN
+    assert (node.mode(f"/{CONFIG}"), node.owner(f"/{CONFIG}")) == (0o600, owner)
+
+
+def test_a_file_of_our_own_may_be_read_by_everybody(node):
+    run(node, LAB)
+    assert node.mode(f"/{CONFIG}") == 0o644
+
+
+def test_what_else_stands_in_files_is_not_told(node):
+    node.put(CONFIG, DEBIAN + SECRET)
+    node.put(HOSTS.format("10.77.0.1:5000"), "# c2VjcmV0\n")
+    ways = [run(node, LAB), run(node, {}), run(node, LAB)]
+    node.put(CONFIG, (node.text(CONFIG) or "") + "[metrics]\naddress = '127.0.0.1:1338'\n")
+    ways.append(run(node))
+    for plan in ways:
+        assert "c2VjcmV0" not in json.dumps(plan.result()) + str(plan.warnings)
+    sandbox = "/etc/containerd/config.toml: plugins.io.containerd.grpc.v1.cri.sandbox_image"
+    assert (ways[0].before[sandbox], ways[0].after[sandbox]) == (None, '"10.77.0.1:5000/pause:3.10"')
+    assert (ways[3].before[sandbox], ways[3].after[sandbox]) == ('"10.77.0.1:5000/pause:3.10"', None)
+    assert ways[0].before["/etc/containerd/config.toml"] != ways[0].after["/etc/containerd/config.toml"]
+
+
+def test_a_refusal_does_not_show_lines_either(node):
+    node.put(CONFIG, 'version = 2\nauth: "c2VjcmV0"\n')
+    with pytest.raises(Refused, match="line 2 ") as refused:
+        run(node, LAB)
+    assert "c2VjcmV0" not in refused.value.message
 
 
 def test_a_stopped_containerd_is_started(node):
