@@ -42,6 +42,8 @@ class Concern(Generic[Current, Desired]):
     def __init__(self, host: Host) -> None:
         self.host = host
         self.store = Store(host, self.name)
+        # What turned out on the way, is no failure, and cannot be left unsaid.
+        self.noticed: list[str] = []
 
     def parse(self, spec: Any) -> Desired:
         """Validate a spec; raise Refused with every problem."""
@@ -83,13 +85,17 @@ class Concern(Generic[Current, Desired]):
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller wants: ``present`` (spec) or torn down; dry run; consent to disruption."""
+    """What the caller wants: ``present`` (spec) or torn down; dry run; consent to disruption.
+
+    ``forget``: whether a teardown ends with it. Without, its record is there for what others still have to do.
+    """
 
     spec: Any = None
     present: bool = True
     dry_run: bool = False
     disruption_ok: bool = False
     persist: bool = True
+    forget: bool = True
 
 
 def converge(concern: Concern[Any, Any], request: Request) -> Plan:
@@ -115,7 +121,7 @@ def verify(concern: Concern[Any, Any], spec: Any) -> list[Check]:
 def _planned(concern: Concern[Any, Any], request: Request, current: Any) -> Plan:
     if not request.present:
         plan = concern.plan_teardown(current)
-        if concern.store.desired() is not None or concern.store.record():
+        if request.forget and (concern.store.desired() is not None or concern.store.record()):
             plan = replace(plan, operations=(*plan.operations, Operation("forget", concern.name)))
         return plan
     plan = concern.plan(current, concern.parse(request.spec))
@@ -147,8 +153,9 @@ def _apply(concern: Concern[Any, Any], request: Request, current: Any, plan: Pla
             concern.perform(operation)
     concern.finish(plan)
     if not request.present:
-        concern.store.forget()
-        return plan
+        if request.forget:
+            concern.store.forget()
+        return replace(plan, warnings=(*plan.warnings, *concern.noticed))
     left = concern.plan(concern.discover(), concern.parse(request.spec))
     if left.operations:
         steps = ", ".join(f"{step.action} {step.target}: {step.before!r} -> {step.after!r}" for step in left.operations)

@@ -23,7 +23,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_spec impor
     kubelet_flags,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import parse_version, shown, too_old
-from ansible_collections.nfv.fastpath.plugins.module_utils._owned_files import Files, give_back, plan_files
+from ansible_collections.nfv.fastpath.plugins.module_utils._owned_files import RELEASE, Files, give_back, plan_files
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._store import as_json
 
@@ -129,7 +129,8 @@ def plan_leave(current: JoinState) -> Plan:
     if current.joined or current.half or current.active or current.bootstrap_left or enabled:
         reason = f"{current.pods} pods run here" if current.pods else ""
         operations.append(Operation(LEAVE, "cluster", way, None, bool(reason), reason))
-    files = give_back(current.files, current.record.get("files", {}))
+    given_back = give_back(current.files, current.record.get("files", {}))
+    files = [step for step in given_back if step.action == RELEASE or step.before != step.after]
     operations += files
     if current.reload_due or any(step.target == UNIT for step in files):
         operations.append(Operation(RELOAD, UNIT))
@@ -139,7 +140,7 @@ def plan_leave(current: JoinState) -> Plan:
         for name, value in former.items()
         if value is not None and current.sysctls.get(name) not in (None, value)
     ]
-    return Plan(tuple(operations), {"joined": current.joined}, {"joined": False})
+    return Plan(tuple(operations), {"joined": current.joined, "way": way}, {"joined": False, "way": way})
 
 
 def wanted_files(current: JoinState, desired: JoinSpec, secrets: Secrets) -> dict[str, str]:

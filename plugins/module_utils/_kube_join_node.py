@@ -232,12 +232,25 @@ class KubeJoinConcern(Concern[JoinState, JoinSpec]):
             host.must_run(["systemctl", "disable", SERVICE])
         self._forget_tokens()
         if way == KUBECONFIG:
-            for verb in (("tasks", "delete", "--force"), ("containers", "delete")):
-                names = host.run([*CTR, verb[0], "list", "--quiet"]).out.split()
-                for name in names:
-                    host.run([*CTR, *verb, name])
+            self._end_containers()
             host.remove(KUBELET_CONF)
             host.remove_folder(PKI)
+
+    def _end_containers(self) -> None:
+        """What cannot be ended holds up nobody's way out, but goes on with nobody to look after it."""
+        host = self.host
+        said = ""
+        for verb in (("tasks", "delete", "--force"), ("containers", "delete")):
+            for name in host.run([*CTR, verb[0], "list", "--quiet"]).out.split():
+                done = host.run([*CTR, *verb, name])
+                said = said if done.rc == 0 else (done.err.strip() or done.out.strip())[-500:]
+        left = host.run([*CTR, "containers", "list", "--quiet"])
+        if left.rc != 0:
+            self.noticed.append(f"Containers of pods may be left: {' '.join(CTR)} says {left.err.strip()[-500:]}.")
+        elif left.out.split():
+            self.noticed.append(
+                f"Containers of pods are left: {', '.join(left.out.split())}. ctr says: {said or 'nothing'}."
+            )
 
     def check(self, current: JoinState, desired: JoinSpec) -> list[Check]:
         if desired.join == NONE:

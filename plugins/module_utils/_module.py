@@ -35,6 +35,7 @@ def run_concern(module: AnsibleModule, concern: Concern[Any, Any], spec: Any) ->
         present=module.params["state"] == "present",
         dry_run=module.check_mode,
         disruption_ok=module.params["disruption_ok"],
+        forget=module.params["state"] != "left",
     )
 
     def work() -> dict[str, Any]:

@@ -62,6 +62,11 @@ options:
   state:
     description:
       - V(present) makes the node a member, V(absent) lets it leave.
+      - V(left) lets it leave, too, and keeps the record of how it became a member. So a run that was cut off before the
+        node's object was removed from the cluster is followed by one that knows of it. V(absent) then forgets.
+    type: str
+    choices: [present, left, absent]
+    default: present
   disruption_ok:
     description:
       - Consent to leave while pods run here, and to take back a control plane whose making did not end well.
@@ -69,7 +74,8 @@ requirements:
   - kubelet on the node, kubeadm 1.22 or newer unless the node joins by a kubeconfig
 attributes:
   diff_mode:
-    description: Returns whether the node is a member before and after.
+    description: >-
+      Returns whether the node is a member before and after; where it leaves, also the C(way) in which it became one.
 """
 
 EXAMPLES = r"""
@@ -138,6 +144,7 @@ def main() -> None:
             "ca": {"type": "str"},
             "taint": {"type": "bool", "default": False},
             **STATE_OPTIONS,
+            "state": {"type": "str", "choices": ["present", "left", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )

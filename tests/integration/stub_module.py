@@ -27,6 +27,8 @@ def main() -> None:
     with (folder / "calls").open("a") as calls:
         calls.write(f"{name}\n")
     answer = json.loads((folder / "answers.json").read_text()).get(name, {})
+    # For all nodes, or for each its own.
+    answer = answer.get(Path(asked["_ansible_remote_tmp"]).name, answer)
     print(json.dumps({**KEYS, "dry_run": bool(asked.get("_ansible_check_mode")), **answer}))
 
 

@@ -64,7 +64,8 @@ class Site:
                 module.write_text(f"#!/usr/bin/python\n{STUB}")
         (self.collection / "plugins/action/ovs_dpdk.py").unlink()
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        hosts = dict.fromkeys(("node1", "node2"), local)
+        # By its folder a module that is stood in for knows on which node it is.
+        hosts = {name: {**local, "ansible_remote_tmp": str(folder / name)} for name in ("node1", "node2")}
         (folder / "hosts.json").write_text(json.dumps({"fastpath_nodes": {"hosts": hosts}}))
 
     def run(self, name: str, with_cluster: bool = True, answers: Any = None, **variables: Any) -> Play:
@@ -208,3 +209,30 @@ def test_7_teardown_leaves_the_cluster_as_it_was(site):
 def test_8_the_second_teardown_writes_nothing(site):
     site.run("teardown").must_pass()
     assert site.cluster.writes == []
+
+
+def leaving(way: str, joined: bool = True) -> dict[str, Any]:
+    """What kube_join says of a node that leaves."""
+    left = [{"action": "leave_cluster"}] if joined else []
+    return {"operations": left, "diff": {"before": {"joined": joined, "way": way}, "after": {"joined": False}}}
+
+
+def test_9_a_node_leaves_when_it_is_empty_and_the_control_plane_last(site):
+    answers = {"kube_join": {"node1": leaving("init"), "node2": leaving("kubeadm")}}
+    site.cluster.put(pod("app", on="node1"))
+    site.cluster.put(pod("other", on="node2"))
+    refused = site.run("teardown", answers=answers)
+    refused.must_fail("it leaves the cluster", "Pods would have to leave: apps/other", "fastpath_disruption_ok")
+    assert site.cluster.find("Pod", "other", "apps") and site.cluster.names("Node") == ["node1", "node2"]
+    done = site.run("teardown", answers=answers, fastpath_disruption_ok=True)
+    done.must_pass()
+    last = done.out[done.out.index("PLAY [Leave the cluster]") :]
+    assert last.index("[node2]") < last.index("[node1]")
+    assert site.cluster.find("Pod", "app", "apps") and site.cluster.find("Pod", "other", "apps") is None
+    assert site.cluster.names("Node") == ["node1"]
+
+
+def test_9_the_object_of_a_node_that_left_before_a_run_was_cut_off_goes_with_the_next(site):
+    assert site.cluster.names("Node") == ["node1"]
+    site.run("teardown", answers={"kube_join": leaving("kubeadm", joined=False)}, fastpath_hosts="node1").must_pass()
+    assert site.cluster.names("Node") == []

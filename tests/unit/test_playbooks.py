@@ -177,12 +177,14 @@ def test_teardown_goes_the_other_way():
 
 
 def test_teardown_of_the_cluster_goes_the_other_way():
-    before, _nodes, after, last = plays("teardown")
+    before, _nodes, after, look, last = plays("teardown")
     assert [short(step) for step in steps(before)] == ["device_plugin/nodes"]
     assert [short(step) for step in steps(after)] == ["device_plugin/objects", "networks", "multus", "cni_plugins"]
-    assert [short(step) for step in steps(last)] == ["images", "kubernetes", "container_runtime"]
-    for each in (before, after, last):
-        assert each["vars"] == {f"{short(step).split('/')[0]}_state": "absent" for step in steps(each)}
+    assert [short(step) for step in steps(look)] == ["rollout/order"]
+    assert [short(step) for step in steps(last)] == ["rollout/out", "images", "kubernetes", "container_runtime"]
+    assert last["serial"] == 1 and last["hosts"].index("leaves_first") < last["hosts"].index("leaves_last")
+    for each, given in ((before, steps(before)), (after, steps(after)), (last, steps(last)[1:])):
+        assert each["vars"] == {f"{short(step).split('/')[0]}_state": "absent" for step in given}
 
 
 @pytest.mark.parametrize("name", ["site", "teardown"])

@@ -35,7 +35,7 @@ UNIT = "etc/systemd/system/kubelet.service"
 class JoinNode(FolderNode):
     """``answers``: whether the cluster accepts what it is given. ``commands``: what changed something.
 
-    ``stuck``: whether kubeadm gives up after it has begun to write.
+    ``stuck``: whether kubeadm gives up after it has begun to write. ``unending``: a container that cannot be ended.
     """
 
     lasting = ("etc", "var", "run")
@@ -49,6 +49,7 @@ class JoinNode(FolderNode):
         self.loaded_unit = ""
         self.commands: list[list[str]] = []
         self.containers = ["a", "b"]
+        self.unending = ""
         self.configurations: list[Any] = []
         self.put("usr/local/bin/kubelet", "")
         self.put("proc/swaps", "Filename Type Size\n")
@@ -89,11 +90,14 @@ class JoinNode(FolderNode):
             assert verb == "restart"
             self._restart()
 
-    def _ctr(self, words: list[str]) -> None:
+    def _ctr(self, words: list[str]) -> Completed | None:
+        if self.unending in words:
+            return Completed(1, "", f"cannot delete {self.unending}")
         if words[3:5] == ["containers", "delete"]:
             self.containers.remove(words[5])
         else:
             assert words[3:6] == ["tasks", "delete", "--force"]
+        return None
 
     def _properties(self) -> str:
         reload = "yes" if self.loaded_unit != (self.text(UNIT) or "") else "no"
@@ -150,7 +154,9 @@ class JoinNode(FolderNode):
 
 
 def run(node: JoinNode, spec: Any = None, secrets: Secrets | None = None, **more: Any) -> Any:
-    request = Request(spec, spec is not None, more.get("dry_run", False), more.get("consent", False))
+    request = Request(
+        spec, spec is not None, more.get("dry_run", False), more.get("consent", False), forget=more.get("forget", True)
+    )
     return converge(KubeJoinConcern(node, secrets, more.get("ahead", False), more.get("taint", False)), request)
 
 

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _kube_join_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node import KUBEADM_FILE, KubeJoinConcern
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.join_node import (
     BOOT,
@@ -136,6 +137,44 @@ def test_a_kubeadm_that_gave_up_half_way_is_tried_again_from_the_start(node):
     assert actions(run(node, BY_KUBEADM, WITH_TOKEN)) == ["reset_kubeadm", "join_cluster"]
     node.put("etc/kubernetes/kubelet.conf", "")
     assert not run(node, BY_KUBEADM).changed
+
+
+@pytest.mark.parametrize(("spec", "secrets"), [(BY_KUBECONFIG, BOOTSTRAP), (BY_KUBEADM, WITH_TOKEN), (BY_INIT, None)])
+def test_how_it_became_a_member_is_known_until_the_cluster_knows_it_no_more(tmp_path, spec, secrets):
+    """The node's object goes between leaving and forgetting, and a run that is cut off there is followed by another."""
+    cut = 0
+    while True:
+        node = JoinNode(tmp_path / f"{cut}")
+        start = node.tree()
+        run(node, spec, secrets)
+        ahead = run(node, dry_run=True, forget=False)
+        with node.cut_off(cut) as power:
+            assert run(node, forget=False).operations == ahead.operations
+        again = run(node, forget=False)
+        assert again.before["way"] == spec["join"]
+        assert power.gone or actions(again) == []
+        assert node.text(KUBELET) is None and not node.active
+        assert actions(run(node)) == ["forget"] and node.tree() == start
+        assert run(node, forget=False).before == {}
+        if not power.gone:
+            break
+        cut += 1
+    assert cut > 4
+
+
+def test_containers_that_cannot_be_ended_are_told(node):
+    run(node, BY_KUBECONFIG, BOOTSTRAP)
+    node.unending = "b"
+    assert run(node).warnings == ("Containers of pods are left: b. ctr says: cannot delete b.",)
+
+
+def test_a_containerd_that_does_not_answer_is_told(node, monkeypatch):
+    run(node, BY_KUBECONFIG, BOOTSTRAP)
+    answer = node._run
+    silent = Completed(1, "", "connection refused")
+    monkeypatch.setattr(node, "_run", lambda argv, *more: silent if argv[0] == "ctr" else answer(argv, *more))
+    (warning,) = run(node).warnings
+    assert warning == "Containers of pods may be left: ctr --namespace k8s.io says connection refused."
 
 
 def test_what_somebody_elses_kubeadm_left_is_not_touched(node):
