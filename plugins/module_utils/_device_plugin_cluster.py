@@ -25,6 +25,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups
     SEEN_ANNOTATION,
     GroupsPlan,
     Member,
+    NodeView,
     plan_groups,
     plan_groups_teardown,
     view,
@@ -52,6 +53,8 @@ class DevicePluginTask:
         members = self._members() if self.present else []
         nodes = listed(kube, NODES) or []
         views = [view(node) for node in nodes]
+        coming = self._coming(views) if dry_run else []
+        views += [NodeView(name) for name in coming]
         plan = plan_groups(members, views, self._known(kube)) if self.present else plan_groups_teardown(views)
         if plan.problems:
             raise Refused(plan.problems)
@@ -69,7 +72,7 @@ class DevicePluginTask:
             **done.result(),
             "groups": plan.as_json(),
             "members": {group: list(names) for group, names in plan.members.items()},
-            "warnings_found": list(plan.warnings),
+            "warnings_found": [*plan.warnings, *(f"Node {name} is yet to join the cluster." for name in coming)],
             "scope": "cluster",
         }
 
@@ -85,6 +88,11 @@ class DevicePluginTask:
         if problems:
             raise Refused(problems)
         return found
+
+    def _coming(self, views: Iterable[NodeView]) -> list[str]:
+        """Nodes that a dry run did not let join."""
+        there = {node.name for node in views}
+        return sorted(name for name, given in self.members.items() if given.get("joins") and name not in there)
 
     @staticmethod
     def _known(kube: Kube) -> dict[str, str]:

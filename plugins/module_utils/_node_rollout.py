@@ -24,6 +24,11 @@ OUT, FAILED = "out", "failed"
 MAX_REASON = 1000
 
 
+def coming_node(name: str) -> dict[str, Any]:
+    """A node as the collection lets it join."""
+    return {"metadata": {"name": name, "resourceVersion": ""}, "spec": {"taints": [{"key": TAINT, "effect": EFFECT}]}}
+
+
 def is_out(node: Item) -> bool:
     """Whether a rollout took the node out of service and did not bring it back."""
     return PHASE in _annotations(node)

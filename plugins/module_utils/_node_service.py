@@ -43,6 +43,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube import (
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import BUDGETS, KINDS, NODES, PODS
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import (
     back_patch,
+    coming_node,
     failed_patch,
     is_out,
     out_patch,
@@ -66,6 +67,7 @@ class NodeService:
 
     ``disruptive``: others than pods may notice what comes, so that it needs consent on an empty node, too.
     ``expected``: devices that the node must offer, by resource. ``boot_id``: which boot the cluster must know of.
+    ``joins``: whether it was about to join in this run, which a dry run has not done.
     """
 
     node: str
@@ -77,6 +79,7 @@ class NodeService:
     expected: Mapping[str, int] = field(default_factory=dict)
     boot_id: str = ""
     wait_timeout: float = 300
+    joins: bool = False
     now: Callable[[], str] = _now
     disruptive: bool = True
 
@@ -86,7 +89,7 @@ class NodeService:
 
     def take_out(self, kube: Kube, dry_run: bool) -> dict[str, Any]:
         """Cordon, taint, say why, and evict what has to leave. Refused before that where something cannot leave."""
-        node = self._get(kube)
+        node = self._get(kube, dry_run)
         patch = out_patch(node, self.reason, self.now())
         drain = self._plan(kube)
         if self.if_needed and not (drain.leaving or drain.blocked or is_out(node)):
@@ -110,7 +113,7 @@ class NodeService:
 
     def bring_back(self, kube: Kube, dry_run: bool) -> dict[str, Any]:
         """Wait until the node can serve, then let pods come. Fails with all that is missing, and the node stays out."""
-        node = self._get(kube)
+        node = self._get(kube, dry_run)
         patch = back_patch(node)
         operations = [Operation("bring_back", self.node)] if patch else []
         warnings = []
@@ -142,8 +145,10 @@ class NodeService:
             holders=[str(holder) for holder in drain.holders],
         )
 
-    def _get(self, kube: Kube) -> dict[str, Any]:
+    def _get(self, kube: Kube, dry_run: bool = False) -> dict[str, Any]:
         node = kube.get(self.path)
+        if node is None and self.joins and dry_run:
+            return coming_node(self.node)
         if node is None:
             message = "is no node of the cluster. Say what it is called there in fastpath_node_name"
             raise Refused([Problem("fastpath_node_name", self.node, message)])
@@ -298,6 +303,7 @@ def service_result(kube: Kube, params: Mapping[str, Any], dry_run: bool) -> dict
         {str(name): int(count) for name, count in params["expected"].items()},
         params["boot_id"] or "",
         params["wait_timeout"],
+        joins=params["joins"],
         disruptive=params["disruptive"],
     )
     work = {"out": service.take_out, "back": service.bring_back, "failed": service.mark_failed}

@@ -101,6 +101,11 @@ options:
       - Seconds until the node must be able to serve.
     type: int
     default: 300
+  joins:
+    description:
+      - Whether the node joins in this run. In check mode it did not, and the cluster need not know it.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed. It waits for nothing then.
@@ -208,6 +213,7 @@ OPTIONS: dict[str, Any] = {
     "expected": {"type": "dict", "default": {}},
     "boot_id": {"type": "str"},
     "wait_timeout": {"type": "int", "default": 300},
+    "joins": {"type": "bool", "default": False},
 }
 
 

@@ -13,12 +13,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Answer, Ask
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import TAINT
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.tests.unit.cluster_items import pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server, two_nodes
@@ -134,6 +136,18 @@ def test_2_a_plan_writes_nothing(site):
     assert site.cluster.writes == []
 
 
+def test_2_a_plan_foresees_a_node_that_is_yet_to_join(site):
+    joins = {"operations": [asdict(Operation("join_cluster", "init"))], "changed": True}
+    answers = {"kube_join": {"node1": joins, "node2": {}}, "preflight": DISRUPTS}
+    there = site.cluster.items.pop(("Node", "", "node1"))
+    more = {"fastpath_kubernetes": {"join": "init"}, "fastpath_disruption_ok": True}
+    done = site.run("plan", answers=answers, **more).must_pass()
+    assert "Node node1 is yet to join the cluster." in done.out
+    assert site.cluster.writes == []
+    site.run("plan", **more).must_fail("is no node of the cluster")
+    site.cluster.items = {("Node", "", "node1"): there, **site.cluster.items}
+
+
 def test_3_the_clusters_part_then_the_nodes_then_all_together(site):
     site.run("site").must_pass()
     assert site.cluster.names("NetworkAttachmentDefinition") == ["far"]
@@ -213,7 +227,7 @@ def test_8_the_second_teardown_writes_nothing(site):
 
 def leaving(way: str, joined: bool = True) -> dict[str, Any]:
     """What kube_join says of a node that leaves."""
-    left = [{"action": "leave_cluster"}] if joined else []
+    left = [asdict(Operation("leave_cluster", "cluster", way))] if joined else []
     return {"operations": left, "diff": {"before": {"joined": joined, "way": way}, "after": {"joined": False}}}
 
 

@@ -101,12 +101,16 @@ def test_members_by_their_names_in_the_cluster():
         "host1": {"seen": seen, "fastpath_node_name": "node1.example.com", "fastpath_resource_prefix": "e.com"},
         "host2": {"seen": {"failed": True}},
         "host3": {},
-        "host4": {"seen": seen},
+        "host4": {"seen": seen, "join": {"operations": [{"action": "join_cluster"}]}},
+        "host5": {"seen": seen, "join": {"skipped": True}},
     }
-    assert FILTERS["cluster_members"](hosts, "seen") == {
-        "node1.example.com": {**seen, "pools": None, "prefix": "e.com"},
-        "host4": {**seen, "pools": None, "prefix": None},
+    found = {
+        "node1.example.com": {**seen, "pools": None, "prefix": "e.com", "joins": False},
+        "host4": {**seen, "pools": None, "prefix": None, "joins": True},
+        "host5": {**seen, "pools": None, "prefix": None, "joins": False},
     }
+    assert FILTERS["cluster_members"](hosts, "seen", "join") == found
+    assert not FILTERS["cluster_members"](hosts, "seen")["host4"]["joins"]
     for name in ("cluster_members", "cluster_variables"):
         with pytest.raises(AnsibleFilterError, match="variables of nodes by name"):
             FILTERS[name]("x", *(["seen"] if name == "cluster_members" else []))

@@ -274,3 +274,18 @@ def test_refusals():
         "fastpath_resource_prefix",
     }
     assert site.cluster.writes == []
+
+
+def test_a_node_that_is_yet_to_join_is_foreseen_and_waited_for_by_nobody():
+    site = Site("node1")
+    site.vfs["node2"] = [Vf(PF, 0, "vfio-pci")]
+    members = {"node2": site.member("node2", (0,))}
+    coming = {"node2": {**members["node2"], "joins": True}}
+    ahead = DevicePluginTask(coming, assign=True).result(site.cluster.kube(), True)
+    assert [(step["action"], step["target"]) for step in ahead["operations"]] == [("move_device_plugin", "node2")]
+    assert ahead["warnings_found"] == ["Node node2 is yet to join the cluster."]
+    for given, dry_run in ((members, True), (coming, False)):
+        with pytest.raises(Refused, match="is no node of the cluster"):
+            DevicePluginTask(given, assign=True).result(site.cluster.kube(), dry_run)
+    site.cluster.put(node("node2"))
+    assert DevicePluginTask(coming).result(site.cluster.kube(), True)["warnings_found"] == []

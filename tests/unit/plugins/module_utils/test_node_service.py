@@ -275,6 +275,21 @@ def test_somebody_else_writes_the_node_at_the_same_time():
     assert state(cluster)["taints"] == ["other1", "other0", "nfv.fastpath/not-ready"]
 
 
+def test_a_node_that_is_yet_to_join_is_foreseen_as_it_will_be():
+    """Without pods and with the taint. Once it should be there, it has to be."""
+    cluster = FakeCluster()
+    coming = service(joins=True, consent=False)
+    taken = service(joins=True).take_out(cluster.kube(), True)
+    assert [step["action"] for step in taken["operations"]] == ["take_out"]
+    assert service(joins=True, if_needed=True).take_out(cluster.kube(), True)["operations"] == []
+    assert [step["action"] for step in coming.bring_back(cluster.kube(), True)["operations"]] == ["bring_back"]
+    with pytest.raises(FastpathError, match="No pod would have to leave"):
+        coming.take_out(cluster.kube(), True)
+    for work in (coming.take_out, coming.bring_back):
+        with pytest.raises(Refused, match="is no node of the cluster"):
+            work(cluster.kube(), False)
+
+
 def test_no_such_node():
     for work in (service().take_out, service().bring_back, service().mark_failed):
         with pytest.raises(Refused, match="fastpath_node_name = 'node1': is no node of the cluster"):
@@ -342,6 +357,7 @@ def test_the_module():
         "if_needed": False,
         "boot_id": None,
         "wait_timeout": 10,
+        "joins": False,
     }
     service_result(cluster.kube(), params, False)
     assert cluster.names("Pod") == ["b"]
