@@ -64,8 +64,8 @@ def record_files(host: Host, record: Record, there: Files, operations: Any) -> d
     for step in operations:
         if step.action == WRITE:
             path = step.target
-            former = {"former": there.get(path), "mode": host.mode(path), "owner": host.owner(path), "written": []}
-            entry = kept.setdefault(path, former)
+            access = {"mode": host.mode(path), "owner": host.owner(path)}
+            entry = kept.setdefault(path, {"former": there.get(path), **access, "written": []})
             entry["written"] = [*entry["written"], *([] if step.after in entry["written"] else [step.after])]
     return kept
 
