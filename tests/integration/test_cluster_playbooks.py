@@ -48,6 +48,43 @@ ANSWERS: dict[str, Any] = {
 DISRUPTS = {**ANSWERS["preflight"], "disrupts": ["VFs change"]}
 REBOOTS = {**ANSWERS["preflight"], "reboot_reasons": {"hugepages": "pages of 1G"}}
 NETWORK = {"name": "far", "namespace": "apps", "type": "macvlan", "master": "eth0", "ipam": {"type": "static"}}
+PF = {"address": "0000:81:00.0"}
+VFS = [{"pf": PF, "num_vfs": 2, "vfs": [{"indexes": "0-1", "pool": "nic"}]}]
+OF_POOL = {"name": "fast", "namespace": "apps", "type": "sriov", "pool": "nic", "ipam": {"type": "static"}}
+# A node that is to join, on a cluster where all is to be done: refused, nothing of it may have begun.
+NEW = {
+    "fastpath_sriov": VFS,
+    "fastpath_container_runtime": {"version": "2.2"},
+    "fastpath_kubernetes": {"join": "kubeadm", "endpoint": "192.0.2.1:6443", "ca_hash": "sha256:0"},
+}
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown selector key": (
+        {"fastpath_pools": {"nic": {"selectors": {"needVhost": True}}}},
+        "fastpath_pools.nic.selectors.needVhost = True: is no selector that the device plugin knows",
+    ),
+    "two pools that claim one VF": (
+        {"fastpath_vdpa": [{"pf": PF, "indexes": 1, "pool": "vdpa"}]},
+        "fastpath_vdpa[0].pool = 'vdpa': claims VF 1 of address 0000:81:00.0, which fastpath_sriov[0].vfs[0] has "
+        "already: a VF belongs to one pool",
+    ),
+    "a pool that does not exist": (
+        {"fastpath_networks": [{**OF_POOL, "pool": "nick"}]},
+        "fastpath_networks[0].pool = 'nick': is a pool that no node has. Did you mean nic?",
+    ),
+    "a wrong prefix of resources": (
+        {"fastpath_resource_prefix": "Example.com/"},
+        "fastpath_resource_prefix = 'Example.com/': must be",
+    ),
+    "a prefix that is not the pool's": (
+        {"fastpath_networks": [{**OF_POOL, "pool": "example.com/nic"}]},
+        "fastpath_networks[0].pool = 'example.com/nic': has another prefix than the pool: write nic, or "
+        "nfv.fastpath/nic",
+    ),
+    "a namespace that is missing": (
+        {"fastpath_networks": [{**OF_POOL, "namespace": "nowhere"}]},
+        "namespace = 'nowhere': does not exist in the cluster, and fast is to be in it: create it, or name another",
+    ),
+}
 
 
 class Site:
@@ -146,6 +183,21 @@ def test_2_a_plan_foresees_a_node_that_is_yet_to_join(site):
     assert site.cluster.writes == []
     site.run("plan", **more).must_fail("is no node of the cluster")
     site.cluster.items = {("Node", "", "node1"): there, **site.cluster.items}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_2_wrong_input_is_one_message_before_anything_is_changed(site, name):
+    variables, message = WRONG[name]
+    refused = site.run("site", **{**NEW, "fastpath_networks": [OF_POOL], **variables}).must_fail(message)
+    assert (refused.out.count("fatal: "), refused.out.count("variable: ")) == (1, 1)
+    assert site.cluster.writes == []
+    assert site.calls() == {"preflight": 2}
+
+
+@pytest.mark.parametrize("empty", [{"fastpath_pools": {}, "fastpath_sriov": [], "fastpath_vdpa": []}, {}])
+def test_2_no_pools_are_a_valid_configuration(site, empty):
+    site.run("plan", **{**empty, "fastpath_networks": []}).must_pass()
+    assert site.cluster.writes == []
 
 
 def test_3_the_clusters_part_then_the_nodes_then_all_together(site):

@@ -16,6 +16,7 @@ CHECKED_FIRST = ("plan", "site")
 OWN_PLAY = {"plan": "Plan", "site": "Apply", "verify": "Verify", "teardown": "Tear down", "cluster": "Cluster"}
 IMPORT, INCLUDE = "ansible.builtin.import_role", "ansible.builtin.include_role"
 ASKED = "fastpath_kubeconfig is defined"
+CHECKS = ("networks/spec", "networks/check", "multus/check")
 
 
 def plays(name):
@@ -68,8 +69,18 @@ def test_all_nodes_are_checked_and_bundles_built_before_the_batches(name):
     assert each.get("check_mode", False) == (name == "plan")
     assert each["any_errors_fatal"]
     assert each["roles"] == [{"role": "nfv.fastpath.preflight"}]
-    (task,) = each["tasks"]
-    assert task["ansible.builtin.import_role"] == {"name": "nfv.fastpath.dpdk", "tasks_from": "build.yml"}
+    assert [short(step) for step in steps({"tasks": each["tasks"]})] == [*CHECKS, "dpdk/build"]
+
+
+@pytest.mark.parametrize("name", CHECKED_FIRST)
+def test_a_cluster_refuses_before_any_node_is_changed_and_is_asked_once(name):
+    spec, of_cluster, _build = plays(name)[0]["tasks"]
+    assert ASKED in spec["when"] and ASKED in of_cluster["when"]
+    (imported,) = [each for each in plays(name) if "cluster.yml" in str(each)]
+    assert imported["vars"]["cluster_nodes_follow"] is True
+    asked = [step for step in steps(play("cluster")) if short(step) in CHECKS]
+    assert [short(step) for step in asked] == list(CHECKS)
+    assert all("not (cluster_nodes_follow | default(false))" in str(step["when"]) for step in asked)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +173,7 @@ def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
     names = [each["name"] for each in plays("site")]
     assert names.index("Bring about the cluster's part") < names.index("Apply")
     assert plays("site")[-1]["ansible.builtin.import_playbook"] == "verify.yml"
-    order = ["networks/check", "multus/check", "images", "cni_plugins", "multus", "networks", "device_plugin"]
+    order = [*CHECKS, "images", "cni_plugins", "multus", "networks", "device_plugin"]
     assert roles("cluster") == order
     assert "serial" not in play("cluster")
 
