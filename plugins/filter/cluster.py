@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import ClusterSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import MEMBERSHIP, SHARED, ClusterSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import (
     DEFAULT_PREFIX,
     node_config,
@@ -26,7 +26,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions 
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE as NETWORKS
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._plain import plain
 
-SPEC_VARIABLES = ("fastpath_sriov", "fastpath_vdpa", "fastpath_pools", "fastpath_resource_prefix", NETWORKS)
+JOIN_NAME = "node_name"
 
 
 def _guarded(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,8 +59,7 @@ def network_plugins(hosts: Any) -> list[str]:
 
 def node_allocatable(hosts: Any) -> dict[str, dict[str, int]]:
     """Networks do not matter for it: they may name pools of nodes that are not among these."""
-    given = cluster_variables(hosts)
-    spec = _spec({host: {**variables, NETWORKS: None} for host, variables in given.items()})
+    spec = _spec(cluster_variables(hosts, networks=False))
     return {node: spec.allocatable(node) for node in spec.pools}
 
 
@@ -72,14 +71,24 @@ def device_plugin_config(devices: Any, pools: Any = None, prefix: Any = DEFAULT_
     return node_config(parse_devices(devices), options, right)
 
 
-def cluster_variables(hosts: Any) -> dict[str, dict[str, Any]]:
+def cluster_variables(hosts: Any, networks: bool = True) -> dict[str, dict[str, Any]]:
     """Of the nodes' variables what a cluster is computed from; as a copy, which can be handed to a module."""
     if not isinstance(hosts, Mapping):
         raise FastpathError(f"The variables of nodes by name are needed, not {type(hosts).__name__}.")
+    names = [name for name in SHARED if networks or name != NETWORKS]
     return {
-        str(host): {name: plain(variables.get(name)) for name in SPEC_VARIABLES if variables.get(name) is not None}
+        str(host): {
+            **{name: plain(variables.get(name)) for name in names if variables.get(name) is not None},
+            **_join_name(variables.get(MEMBERSHIP)),
+        }
         for host, variables in hosts.items()
     }
+
+
+def _join_name(join: Any) -> dict[str, Any]:
+    """The rest of it is the node's own, and may be known only when the node joins."""
+    name = join.get(JOIN_NAME) if isinstance(join, Mapping) else None
+    return {MEMBERSHIP: {JOIN_NAME: plain(name)}} if name else {}
 
 
 def cluster_members(hosts: Any, result: str, join_result: str = "") -> dict[str, dict[str, Any]]:

@@ -25,13 +25,19 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions 
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE, merge_specs, parse_networks
 
+NODE_NAME = "fastpath_node_name"
+MEMBERSHIP = "fastpath_kubernetes"
+# Read of all nodes together, so that each must see of the others what these see themselves.
+SHARED = ("fastpath_sriov", "fastpath_vdpa", "fastpath_pools", "fastpath_resource_prefix", VARIABLE, NODE_NAME)
+Variables = Mapping[str, Any]
+
 
 class ClusterSpec:
     """What the nodes of one cluster say together: pools, their resources, and networks. Refused where they disagree."""
 
-    def __init__(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
-        """``hosts``: variables by node name."""
-        self.problems: list[Problem] = []
+    def __init__(self, hosts: Mapping[str, Variables], seen: Mapping[str, Variables] | None = None) -> None:
+        """``hosts``: variables by inventory name, as other nodes see them. ``seen``: the same as a task sees them."""
+        self.problems: list[Problem] = node_name_problems(hosts)
         self.pools: dict[str, NodePools] = {}
         self.options: dict[str, dict[str, PoolOptions]] = {}
         self.prefixes: dict[str, str] = {}
@@ -42,7 +48,8 @@ class ClusterSpec:
         self.resources = self._resources()
         slices = [part for pools in self.pools.values() for part in pools.slices]
         problems = [*problems, *check_networks(self.networks, slices, self.resources, given)]
-        self.problems = each_once([*self.problems, *problems])
+        # What others do not see makes all else look wrong.
+        self.problems = unseen_problems(hosts, seen or {}) or each_once([*self.problems, *problems])
         self.warnings = network_warnings(self.networks, len(hosts))
 
     def _add(self, node: str, variables: Mapping[str, Any]) -> None:
@@ -88,6 +95,49 @@ class ClusterSpec:
     def must_be_right(self) -> None:
         if self.problems:
             raise Refused(self.problems)
+
+
+def unseen_problems(hosts: Mapping[str, Variables], seen: Mapping[str, Variables]) -> list[Problem]:
+    """Variables that a task sees and other nodes do not, or see with another value."""
+    problems = []
+    for host, own in seen.items():
+        if host in hosts:
+            shape = (
+                "is set in a play, block or role, where other nodes do not see it: "
+                "put it into group_vars, host_vars or --extra-vars"
+            )
+            wrong = [name for name in SHARED if own.get(name) != hosts[host].get(name)]
+        else:
+            counted = ", ".join(hosts) or "none"
+            shape = (
+                f"is set for {host}, and the nodes that count ({counted}) do not have it: "
+                "set it for them, or name the nodes in fastpath_hosts"
+            )
+            values = list(hosts.values())
+            wrong = [name for name in SHARED if name in own and all(one.get(name) != own[name] for one in values)]
+        problems += [Problem(name, "set", shape) for name in wrong]
+    return problems
+
+
+def node_name_problems(hosts: Mapping[str, Variables]) -> list[Problem]:
+    """One name in the cluster for two hosts, or two names for one."""
+    problems = []
+    named: dict[str, list[str]] = {}
+    for host, variables in hosts.items():
+        given = variables.get(NODE_NAME)
+        name = str(given or host)
+        named.setdefault(name, []).append(host)
+        join = variables.get(MEMBERSHIP)
+        joins_as = join.get("node_name") if isinstance(join, Mapping) else None
+        if joins_as and joins_as != name:
+            known = f"{NODE_NAME} says {name}" if given else f"{NODE_NAME} is not set"
+            shape = f"is what {host} joins as, and {known}: say the same name in both"
+            problems.append(Problem(f"{MEMBERSHIP}.node_name", joins_as, shape))
+    return problems + [
+        Problem(NODE_NAME, name, f"is the name of {' and '.join(several)}: each node has a name of its own")
+        for name, several in named.items()
+        if len(several) > 1
+    ]
 
 
 def each_once(problems: Iterable[Problem]) -> list[Problem]:

@@ -11,7 +11,7 @@ short_description: What the variables of nodes mean for their cluster
 version_added: 0.1.0
 description:
   - Joins what all nodes say of pools and networks, and fails with every problem at once where it cannot be, such as a
-    network whose pool no node has, two pools that claim one VF, or a key that nobody would read.
+    network whose pool no node has, two pools that claim one VF, two nodes of one name, or a key that nobody would read.
   - Asks neither nodes nor the cluster.
 extends_documentation_fragment:
   - nfv.fastpath.module
@@ -22,6 +22,12 @@ options:
       - Variables of all nodes by inventory name, as P(nfv.fastpath.cluster_variables#filter) gives them.
     type: dict
     required: true
+  seen:
+    description:
+      - Variables by inventory name as the task itself sees them, in the form of O(hosts).
+      - One that differs from O(hosts) is set where other nodes do not see it, such as in a play, and is refused.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -69,10 +75,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._module import run_gu
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"hosts": {"type": "dict", "required": True}}, supports_check_mode=True)
+    options: dict[str, Any] = {"hosts": {"type": "dict", "required": True}, "seen": {"type": "dict", "default": {}}}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def work() -> dict[str, Any]:
-        spec = ClusterSpec(module.params["hosts"])
+        spec = ClusterSpec(module.params["hosts"], module.params["seen"])
         result = spec.result()
         for warning in spec.warnings:
             module.warn(warning)

@@ -29,10 +29,12 @@ class Site:
         self.kubeconfig, self.cluster, self.folder = kubeconfig, cluster, folder
 
     def run(self, *argv: str, **variables: Any) -> Play:
+        return self.play("cluster_roles", *argv, **{"fastpath_networks": NETWORKS, **variables})
+
+    def play(self, name: str, *argv: str, **variables: Any) -> Play:
         given = {
             "fastpath_kubeconfig": self.kubeconfig,
             "fastpath_hosts": "all",
-            "fastpath_networks": NETWORKS,
             "fastpath_pools": POOLS,
             "fastpath_wait_timeout": 20,
             **variables,
@@ -40,7 +42,7 @@ class Site:
         inventory = self.folder / "hosts"
         inventory.write_text("node1\nnode2\n")
         words = ("--inventory", str(inventory), "--extra-vars", json.dumps(given), *argv)
-        return playbook("cluster_roles", *words, timeout=300)
+        return playbook(name, *words, timeout=300)
 
     def versions(self) -> dict[Any, str]:
         return {key: item["metadata"]["resourceVersion"] for key, item in self.cluster.items.items() if key[0] != "Pod"}
@@ -98,6 +100,24 @@ def test_5_one_network_goes_and_a_namespace_is_missing(site):
     site.run(fastpath_networks=NETWORKS[:1]).must_pass()
     assert site.cluster.names("NetworkAttachmentDefinition") == ["fast"]
     assert "whereabouts" not in site.cluster.names("DaemonSet")
+
+
+@pytest.mark.parametrize("role", ["networks", "cni_plugins"])
+def test_5_what_other_nodes_do_not_see_is_refused(site, role):
+    """Else nobody would want a network, and all would be removed."""
+    site.cluster.forget_calls()
+    site.play("own_variables", place="block", role=role, wanted=NETWORKS[:1]).must_fail(
+        "fastpath_networks = 'set': is set in a play, block or role, where other nodes do not see it"
+    )
+    assert site.cluster.writes == []
+
+
+@pytest.mark.parametrize("variables", [{"place": "facts"}, {"place": "", "fastpath_networks": NETWORKS[:1]}])
+def test_5_facts_and_extra_variables_are_seen_by_all(site, variables):
+    site.cluster.forget_calls()
+    site.play("own_variables", role="networks", wanted=NETWORKS[:1], **variables).must_pass()
+    assert site.cluster.writes == []
+    assert site.cluster.names("NetworkAttachmentDefinition") == ["fast"]
 
 
 def test_6_nodes_are_drained_and_come_back(site):

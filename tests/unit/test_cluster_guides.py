@@ -50,8 +50,9 @@ def test_examples_are_valid(text):
 
 def test_examples_of_roles_are_valid():
     for role in ("networks", "device_plugin"):
-        (block,) = blocks((CHECKOUT / f"roles/{role}/README.md").read_text(), "yaml")
-        given = yaml.safe_load(block)[0]["vars"]
+        play, inventory = blocks((CHECKOUT / f"roles/{role}/README.md").read_text(), "yaml")
+        given = yaml.safe_load(inventory)
+        assert "vars" not in yaml.safe_load(play)[0], "other nodes would not see them"
         pools = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "pool": "igb_kernel"}]}]
         assert ClusterSpec({"n1": {"fastpath_sriov": pools, **given}}).problems == []
 

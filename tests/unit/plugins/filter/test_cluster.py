@@ -88,6 +88,20 @@ def test_only_what_a_cluster_is_computed_from():
     given = FILTERS["cluster_variables"](hosts)
     assert given == {"node1": HOSTS["node1"]}
     assert given["node1"]["fastpath_sriov"] is not HOSTS["node1"]["fastpath_sriov"]
+    assert FILTERS["cluster_variables"](hosts, networks=False) == {"node1": {"fastpath_sriov": SRIOV}}
+
+
+def test_of_a_membership_only_the_name():
+    hosts = {
+        "a": {"fastpath_kubernetes": {"node_name": "n", "ca_hash": "x"}},
+        "b": {"fastpath_kubernetes": {"join": "none"}},
+        "c": {"fastpath_kubernetes": None, "fastpath_node_name": "d"},
+    }
+    assert FILTERS["cluster_variables"](hosts) == {
+        "a": {"fastpath_kubernetes": {"node_name": "n"}},
+        "b": {},
+        "c": {"fastpath_node_name": "d"},
+    }
 
 
 def test_what_a_node_has_does_not_hang_on_networks():

@@ -120,3 +120,67 @@ def test_everything_that_is_computed():
 def test_each_once_takes_values_that_cannot_be_hashed():
     problem = Problem("a", [{}], "b")
     assert each_once([problem, Problem("a", [{}], "b"), Problem("a", {}, "b")]) == [problem, Problem("a", {}, "b")]
+
+
+SET_IN_A_PLAY = (
+    "is set in a play, block or role, where other nodes do not see it: "
+    "put it into group_vars, host_vars or --extra-vars"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fastpath_sriov", []),
+        ("fastpath_vdpa", [{"pf": {"address": "0000:02:00.0"}, "indexes": 0, "pool": "v"}]),
+        ("fastpath_pools", {}),
+        ("fastpath_resource_prefix", "example.com"),
+        ("fastpath_networks", [{"name": "a", "type": "sriov", "pool": "of-the-play"}]),
+        ("fastpath_node_name", "n1"),
+    ],
+)
+def test_what_other_nodes_do_not_see_is_the_one_problem(name, value):
+    hosts = {"node1": host(), "node2": host()}
+    spec = ClusterSpec(hosts, {"node1": {**host(), name: value}})
+    assert spec.problems == [Problem(name, "set", SET_IN_A_PLAY)]
+
+
+def test_what_other_nodes_see_too_is_no_problem():
+    hosts = {"node1": host(fastpath_node_name="n1"), "node2": host()}
+    ClusterSpec(hosts, {"node1": host(fastpath_node_name="n1")}).must_be_right()
+    ClusterSpec(hosts, {"localhost": {}}).must_be_right()
+    ClusterSpec(hosts, {"localhost": {"fastpath_networks": NETWORKS}}).must_be_right()
+
+
+def test_a_task_on_a_machine_that_does_not_count():
+    """Else nothing would be wanted, and all networks would be removed."""
+    (problem,) = ClusterSpec({}, {"worker1": {"fastpath_networks": NETWORKS}}).problems
+    assert (problem.variable, problem.value) == ("fastpath_networks", "set")
+    assert problem.message.startswith("is set for worker1, and the nodes that count (none) do not have it")
+
+
+def test_two_hosts_of_one_name():
+    spec = ClusterSpec({"a": {"fastpath_node_name": "n1"}, "b": {"fastpath_node_name": "n1"}, "n2": {}, "c": {}})
+    message = "is the name of a and b: each node has a name of its own"
+    assert spec.problems == [Problem("fastpath_node_name", "n1", message)]
+    (problem,) = ClusterSpec({"n1": {}, "b": {"fastpath_node_name": "n1"}}).problems
+    assert problem.message.startswith("is the name of n1 and b")
+
+
+@pytest.mark.parametrize(
+    ("variables", "known"),
+    [
+        ({"fastpath_node_name": "n1"}, "fastpath_node_name says n1"),
+        ({}, "fastpath_node_name is not set"),
+    ],
+)
+def test_two_names_of_one_host(variables, known):
+    (problem,) = ClusterSpec({"a": {**variables, "fastpath_kubernetes": {"node_name": "n2"}}}).problems
+    message = f"is what a joins as, and {known}: say the same name in both"
+    assert problem == Problem("fastpath_kubernetes.node_name", "n2", message)
+
+
+def test_names_that_agree():
+    join = {"fastpath_kubernetes": {"node_name": "n1"}}
+    ClusterSpec({"n1": join, "b": {"fastpath_kubernetes": 3}}).must_be_right()
+    ClusterSpec({"a": {**join, "fastpath_node_name": "n1"}, "b": {"fastpath_kubernetes": {}}}).must_be_right()

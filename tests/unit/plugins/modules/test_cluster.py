@@ -127,6 +127,8 @@ def test_the_spec_of_a_cluster(warned):
     assert any("host-local hands out addresses" in warning for warning in warned)
     wrong = run(cluster_spec_info, hosts={"n1": {"fastpath_networks": networks}})
     assert wrong["failed"] and wrong["problems"][0]["variable"] == "fastpath_networks[0].pool"
+    unseen = run(cluster_spec_info, hosts=hosts, seen={"n1": {**hosts["n1"], "fastpath_pools": {}}})
+    assert unseen["failed"] and unseen["problems"][0]["variable"] == "fastpath_pools"
 
 
 def test_what_a_node_brings(tmp_path, monkeypatch):
