@@ -25,7 +25,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import (
     key_of,
     kind_of,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import cluster_too_old, parse_version
 
+VERSION_PATH = "/version"
 SHARED_NAMESPACES = ("default", "kube-system")
 # What a task says, to the action plugin and to the module behind it.
 OBJECTS_OPTIONS: dict[str, Any] = {
@@ -50,6 +52,8 @@ class ObjectsTask:
     def result(self, kube: Kube, dry_run: bool) -> dict[str, Any]:
         """The plan, for others to carry out. Refused where something of others stands in its way."""
         wanted = list(self.objects) if self.present else []
+        if self.present:
+            refuse_old(kube)
         live, unknown = self._look(kube, wanted)
         problems = [
             *self._missing_kinds(wanted, unknown, dry_run),
@@ -147,6 +151,15 @@ class ObjectsTask:
             if any(in_use(one, kind.kind, pods) for one in kube.items(kind.path()) or ()):
                 used.append(item["metadata"]["name"])
         return used
+
+
+def refuse_old(kube: Kube) -> None:
+    """Before anything else is asked, which an old cluster may not understand. What is no version is not judged."""
+    said = (kube.get(VERSION_PATH) or {}).get("gitVersion")
+    version = parse_version(said)
+    reason = cluster_too_old(version) if version else ""
+    if reason:
+        raise Refused([Problem("cluster", f"Kubernetes {said}", reason)])
 
 
 def in_use(item: Mapping[str, Any], kind: str, pods: Collection[str]) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 Version = tuple[int, int, int]
 
 OLDEST: Version = (1, 16, 0)
+# For what is put into a cluster.
+OLDEST_CLUSTER: Version = (1, 24, 0)
 NEWEST = "1.36"
 # Further configuration beside the main file is read from here on.
 DROP_INS: Version = (1, 30, 0)
@@ -48,6 +50,16 @@ def too_old(version: Version) -> str:
     return (
         f"is older than {shown(OLDEST)}: definitions of kinds of version v1 and server-side apply, by which everything "
         "of a cluster is brought about, came with that one"
+    )
+
+
+def cluster_too_old(version: Version) -> str:
+    """Why a cluster of a version cannot be served; empty where it can."""
+    if version >= OLDEST_CLUSTER:
+        return ""
+    return (
+        f"is older than {shown(OLDEST_CLUSTER)}, the oldest that is supported: definitions of kinds of version v1 and "
+        f"server-side apply came with {shown(OLDEST)}, evictions of version policy/v1 with 1.22"
     )
 
 

@@ -37,7 +37,8 @@ def discovery(path: str, cluster: FakeCluster) -> Any:
     kinds = [kind for kind in ALL.values() if kind.kind not in cluster.unknown]
     groups = sorted({kind.api_version for kind in kinds if "/" in kind.api_version})
     if path == "/version":
-        return {"major": "1", "minor": "36", "gitVersion": "v1.36.3"}
+        major, minor = cluster.version.lstrip("v").split(".")[:2]
+        return {"major": major, "minor": minor, "gitVersion": cluster.version}
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":

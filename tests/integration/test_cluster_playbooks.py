@@ -194,6 +194,14 @@ def test_2_wrong_input_is_one_message_before_anything_is_changed(site, name):
     assert site.calls() == {"preflight": 2}
 
 
+def test_2_a_cluster_that_is_too_old_is_refused_as_early(site, monkeypatch):
+    monkeypatch.setattr(site.cluster, "version", "v1.15.12")
+    refused = site.run("site", **NEW).must_fail("cluster = 'Kubernetes v1.15.12': is older than 1.24")
+    assert (refused.out.count("fatal: "), refused.out.count("variable: ")) == (1, 1)
+    assert site.cluster.writes == []
+    assert site.calls() == {"preflight": 2}
+
+
 @pytest.mark.parametrize("empty", [{"fastpath_pools": {}, "fastpath_sriov": [], "fastpath_vdpa": []}, {}])
 def test_2_no_pools_are_a_valid_configuration(site, empty):
     site.run("plan", **{**empty, "fastpath_networks": []}).must_pass()

@@ -57,6 +57,7 @@ class FakeCluster:
         self.busy: dict[str, int] = {}
         self.on_sleep: list[Callable[[], None]] = []
         self.images_pull = True
+        self.version = "v1.36.3"
         self._numbers = itertools.count(1)
         for item in items:
             self.put(item)
@@ -130,6 +131,8 @@ class FakeCluster:
         if self.down:
             self.down -= 1
             raise NoAnswer("connection refused")
+        if ask.path == "/version":
+            return Answer(200, {"gitVersion": self.version})
         if ask.path.endswith("/eviction"):
             return self._evict(ask)
         kind, namespace, name = self._route(ask.path)

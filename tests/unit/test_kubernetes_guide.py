@@ -18,6 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import
     DROP_INS,
     NEWEST,
     OLDEST,
+    OLDEST_CLUSTER,
     OLDEST_CONTAINERD,
     runtime_problem,
     runtime_warning,
@@ -28,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import VARIAB
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GUIDE = (CHECKOUT / "docs/guides/kubernetes.md").read_text()
+CLUSTER = (CHECKOUT / "docs/guides/bring_your_own_cluster.md").read_text()
 ROLES = ("container_runtime", "kubernetes", "images")
 PARSERS = {
     "fastpath_container_runtime": parse_runtime,
@@ -63,6 +65,8 @@ def test_examples_are_valid(text):
 
 def test_versions_are_those_of_the_code():
     assert f"| {shown(OLDEST)}: kinds" in GUIDE and f"| {NEWEST} |" in GUIDE
+    assert f"| Kubernetes, for what is put into a cluster | {shown(OLDEST_CLUSTER)}; older ones are refused" in GUIDE
+    assert f"A cluster with Kubernetes {shown(OLDEST_CLUSTER)} or newer" in CLUSTER
     assert f"| kubeadm | {shown(KUBEADM_OLDEST)} |" in GUIDE
     assert f"| the kubelet's policies | {shown(DROP_INS)} |" in GUIDE and f"{shown(DROP_INS)} on" in GUIDE
     assert f"| containerd | {shown(OLDEST_CONTAINERD)};" in GUIDE

@@ -87,7 +87,7 @@ def test_first_run_second_run_teardown():
     second = carried_out(cluster, task)
     assert second["unready"] == []
     assert (second["changed"], second["operations"], cluster.writes) == (False, [], [])
-    assert len(cluster.calls) == len(KINDS)
+    assert len(cluster.calls) == 1 + len(KINDS)
     gone = carried_out(cluster, ObjectsTask("multus", task.objects, present=False))
     assert len(gone["operations"]) == 2
     assert set(cluster.items) == before
@@ -124,6 +124,26 @@ def test_a_namespace_that_is_missing():
     cluster.forget_calls()
     carried_out(cluster, task)
     assert "GET /api/v1/namespaces" not in cluster.calls
+
+
+@pytest.mark.parametrize("version", ["v1.15.12", "v1.23.17-eks-1"])
+def test_a_cluster_that_is_too_old_is_asked_nothing_else(version):
+    cluster = FakeCluster()
+    cluster.version = version
+    (problem,) = refused(cluster, ObjectsTask("multus", [daemonset("agent")]))
+    assert problem == (
+        f"cluster = 'Kubernetes {version}': is older than 1.24, the oldest that is supported: definitions of kinds of "
+        "version v1 and server-side apply came with 1.16, evictions of version policy/v1 with 1.22"
+    )
+    assert cluster.calls == ["GET /version"]
+    assert not ObjectsTask("multus", present=False).result(cluster.kube(), False)["changed"]
+
+
+@pytest.mark.parametrize("version", ["v1.24.0", "v1.36.3+k3s1", "v2.0", "unknown", None])
+def test_a_cluster_that_is_new_enough_or_says_no_version(version):
+    cluster = FakeCluster()
+    cluster.version = version
+    assert ObjectsTask("multus", [daemonset("agent")]).result(cluster.kube(), False)["changed"]
 
 
 def test_networks_before_multus():
