@@ -18,6 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import No
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
+from ansible_collections.nfv.fastpath.plugins.module_utils._pool_discovery import vdpa_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     OUT_OF_TREE,
     needs_reboot_first,
@@ -53,6 +54,7 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
         *ahead.problems,
         *preflight(facts, wanted, params["noiommu_ok"]),
         *_layers_problems(host, wanted, devices),
+        *vdpa_problems(host, params.get("sriov"), params.get("vdpa")),
     ]
     if problems:
         raise Refused(_each_once(problems))

@@ -18,6 +18,11 @@ extends_documentation_fragment:
   - nfv.fastpath.attributes.read_only
   - nfv.fastpath.desired
 options:
+  vdpa:
+    description:
+      - The vDPA devices, as in C(fastpath_vdpa). A VF that O(sriov) has in another pool already is a problem, also
+        where both name its PF by different words.
+    type: raw
   variables:
     description:
       - Names of the variables that are set for the node and begin with C(fastpath_).
@@ -107,6 +112,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **DESIRED_OPTIONS,
+            "vdpa": {"type": "raw"},
             "variables": names,
             "known_variables": names,
             "disruption_ok": flag,

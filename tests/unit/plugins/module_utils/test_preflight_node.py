@@ -100,6 +100,12 @@ def test_everything_comes_at_once_and_each_once(host):
     ]
 
 
+def test_pools_of_vdpa_devices_meet_the_node(host):
+    vdpa = [{"pf": {"address": "0000:81:00.0"}, "indexes": "0", "pool": "vdpa"}]
+    host.run = lambda argv, *_more: Completed(0, "[]", "")
+    assert variables(host, vdpa=vdpa) == ["fastpath_vdpa[0].pf"]
+
+
 def test_planners_are_asked_also_where_another_spec_cannot_be_read(host):
     found = variables(
         host,
