@@ -119,11 +119,39 @@ def covers(there: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         if not isinstance(there, Mapping):
             return not wanted and there is None
-        return all(covers(there.get(key), value) for key, value in wanted.items())
+        return all(_covers_field(key, there.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         return _covers_list(there, wanted)
     # The API server does not keep what is the zero of its type.
     return bool(there == wanted) or (there is None and not wanted)
+
+
+def _covers_field(key: str, there: Any, wanted: Any) -> bool:
+    if key != "resources" or not isinstance(there, Mapping) or not isinstance(wanted, Mapping):
+        return covers(there, wanted)
+    return all(_covers_amounts(there.get(name), value) for name, value in wanted.items())
+
+
+def _covers_amounts(there: Any, wanted: Any) -> bool:
+    """Limits or requests. The API server writes amounts in its own way: ``1024Mi`` is ``1Gi`` there."""
+    if not isinstance(there, Mapping) or not isinstance(wanted, Mapping):
+        return covers(there, wanted)
+    return all(
+        covers(there.get(name), amount) or _same_amount(there.get(name), amount) for name, amount in wanted.items()
+    )
+
+
+def _same_amount(one: Any, other: Any) -> bool:
+    try:
+        # Slow to import, and not there where no cluster is asked.
+        from kubernetes.utils import quantity
+    except ImportError:
+        return False
+    parse: Any = quantity.parse_quantity
+    try:
+        return bool(parse(str(one)) == parse(str(other)))
+    except ValueError:
+        return False
 
 
 def _covers_list(there: Any, wanted: Sequence[Any]) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import pytest
@@ -178,6 +179,42 @@ def test_marking_changes_nothing_else():
 )
 def test_covering(there, wanted, same):
     assert covers(there, wanted) is same
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "same"),
+    [
+        ("1Gi", "1024Mi", True),
+        ("500m", "0.5", True),
+        ("100m", 0.1, True),
+        ("2", 2, True),
+        ("2k", "2000", True),
+        ("1Gi", "1G", False),
+        ("1Gi", "1025Mi", False),
+        ("1Gi", "much", False),
+        (None, "1Gi", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+def test_amounts_are_compared_and_not_their_texts(there, wanted, same, kind):
+    pytest.importorskip("kubernetes")
+    have = {"resources": {kind: {"memory": there, "cpu": "1"}}}
+    assert covers(have, {"resources": {kind: {"memory": wanted}}}) is same
+
+
+def test_without_the_library_texts_are_compared(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kubernetes.utils", None)
+    assert covers({"resources": {"limits": {"cpu": "1"}}}, {"resources": {"limits": {"cpu": "1"}}})
+    assert not covers({"resources": {"limits": {"cpu": "1"}}}, {"resources": {"limits": {"cpu": "1000m"}}})
+
+
+def test_elsewhere_texts_are_compared():
+    assert not covers({"data": {"memory": "1Gi"}}, {"data": {"memory": "1024Mi"}})
+    assert not covers({"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1024Mi"}})
+    assert covers({"resources": {"limits": {"memory": "1Gi"}}}, {"resources": {"limits": {"memory": "1Gi"}}})
+    assert not covers({"resources": {}}, {"resources": {"limits": {"memory": "1Gi"}}})
+    assert covers({"resources": {"limits": {"memory": "1Gi"}, "x": 1}}, {"resources": {}})
+    assert covers({"rules": [{"resources": ["pods"]}]}, {"rules": [{"resources": ["pods"]}]})
 
 
 JSON = st.recursive(
