@@ -28,6 +28,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups
     NodeView,
     plan_groups,
     plan_groups_teardown,
+    unoffered,
     view,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import parse_devices
@@ -37,6 +38,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import KI
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
 
 Item = Mapping[str, Any]
+# A plugin registers some seconds after its start, and a kubelet says every ten seconds what there is.
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,8 @@ class DevicePluginTask:
         """Groups for the manifests; with ``assign`` nodes get their group, and what is stale starts again."""
         members = self._members() if self.present else []
         nodes = listed(kube, NODES) or []
-        views = [view(node) for node in nodes]
-        coming = self._coming(views) if dry_run else []
-        views += [NodeView(name) for name in coming]
-        plan = plan_groups(members, views, self._known(kube)) if self.present else plan_groups_teardown(views)
+        coming = self._coming(nodes) if dry_run else []
+        plan = self._plan(kube, members, nodes, coming)
         if plan.problems:
             raise Refused(plan.problems)
         if self.assign and not dry_run:
@@ -76,6 +77,38 @@ class DevicePluginTask:
             "scope": "cluster",
         }
 
+    def _plan(self, kube: Kube, members: Sequence[Member], nodes: Sequence[Item], coming: Sequence[str]) -> GroupsPlan:
+        views = [*(view(node) for node in nodes), *(NodeView(name) for name in coming)]
+        if not self.present:
+            return plan_groups_teardown(views)
+        known = self._known(kube)
+        plan = plan_groups(members, views, known)
+        stale = self._stale(kube, plan, members, nodes) if self.assign else {}
+        if not stale:
+            return plan
+        return plan_groups(members, [stale.get(one.name, one) for one in views], known)
+
+    def _stale(
+        self, kube: Kube, plan: GroupsPlan, members: Sequence[Member], nodes: Sequence[Item]
+    ) -> dict[str, NodeView]:
+        """Nodes that nothing is planned for, and whose plugin runs and yet does not offer what is there.
+
+        One that has just started has its time to register first. One that does not run yet will look when it starts.
+        """
+        by_name = {node["metadata"]["name"]: node for node in nodes}
+        at_rest = {name for name in by_name if plan.marks.get(name)} - {*plan.moves, *plan.restarts}
+        doubtful = [one for one in members if one.node in at_rest and _offers_otherwise(one, by_name[one.node])]
+        if not doubtful:
+            return {}
+        kube.wait(lambda: _unmet(kube, doubtful), min(SETTLE_SECONDS, self.wait_timeout))
+        now = {node["metadata"]["name"]: node for node in kube.items(NODES.path()) or ()}
+        pods = kube.items(PODS.path(), selector(COMPONENT)) or []
+        return {
+            one.node: view(now[one.node], has_settled=True)
+            for one in doubtful
+            if _offers_otherwise(one, now[one.node]) and not _pod_reason(now[one.node], pods)
+        }
+
     def _members(self) -> list[Member]:
         found = []
         problems: list[Problem] = []
@@ -89,9 +122,9 @@ class DevicePluginTask:
             raise Refused(problems)
         return found
 
-    def _coming(self, views: Iterable[NodeView]) -> list[str]:
+    def _coming(self, nodes: Iterable[Item]) -> list[str]:
         """Nodes that a dry run did not let join."""
-        there = {node.name for node in views}
+        there = {node["metadata"]["name"] for node in nodes}
         return sorted(name for name, given in self.members.items() if given.get("joins") and name not in there)
 
     @staticmethod
@@ -144,25 +177,23 @@ class DevicePluginTask:
         waiting = [member for member in members if member.node in started]
         if not waiting:
             return
-
-        def unmet() -> list[str]:
-            nodes = {node["metadata"]["name"]: node for node in kube.items(NODES.path()) or ()}
-            pods = kube.items(PODS.path(), selector(COMPONENT)) or []
-            return [reason for member in waiting for reason in member_unmet(member, nodes[member.node], pods)]
-
-        left = kube.wait(unmet, self.wait_timeout)
+        left = kube.wait(lambda: _unmet(kube, waiting), self.wait_timeout)
         if left:
             message = f"The device plugin is not ready after {self.wait_timeout:g} s: {'; '.join(left)}."
             raise FastpathError(message, unmet=left)
+
+
+def _unmet(kube: Kube, members: Iterable[Member]) -> list[str]:
+    nodes = {node["metadata"]["name"]: node for node in kube.items(NODES.path()) or ()}
+    pods = kube.items(PODS.path(), selector(COMPONENT)) or []
+    return [reason for member in members for reason in member_unmet(member, nodes[member.node], pods)]
 
 
 def member_unmet(member: Member, node: Item, pods: Iterable[Item]) -> list[str]:
     """Why a node does not offer yet what its plugin should have found; a node that is down is not waited for."""
     if condition(node, "Ready") != "True":
         return []
-    group = view(node).group
-    own = [pod for pod in pods if pod_node(pod) == member.node and _group_of(pod) == group]
-    reason = pod_unmet(own[0]) if own else "there is no pod yet"
+    reason = _pod_reason(node, pods)
     if reason:
         return [f"{member.node}: {reason}"]
     return allocatable_unmet(node, member.found_now())
@@ -170,12 +201,23 @@ def member_unmet(member: Member, node: Item, pods: Iterable[Item]) -> list[str]:
 
 def allocatable_unmet(node: Item, expected: Mapping[str, int]) -> list[str]:
     """Resources of which a node does not offer the expected number."""
-    name, have = node["metadata"]["name"], (node.get("status") or {}).get("allocatable") or {}
+    have = (node.get("status") or {}).get("allocatable") or {}
     return [
-        f"{name}: {resource} is {have.get(resource, 0)}, expected {count}"
-        for resource, count in sorted(expected.items())
-        if str(have.get(resource, 0)) != str(count)
+        f"{node['metadata']['name']}: {resource} is {offered}, expected {count}"
+        for resource, (offered, count) in unoffered(have, expected).items()
     ]
+
+
+def _offers_otherwise(member: Member, node: Item) -> bool:
+    """Whether a node that is up offers something else than its plugin would find now."""
+    return condition(node, "Ready") == "True" and bool(allocatable_unmet(node, member.found_now()))
+
+
+def _pod_reason(node: Item, pods: Iterable[Item]) -> str:
+    """Why the plugin of a node's group does not run there; empty where it does."""
+    now = view(node)
+    own = [pod for pod in pods if pod_node(pod) == now.name and _group_of(pod) == now.group]
+    return pod_unmet(own[0]) if own else "there is no pod yet"
 
 
 def offered_resources(maps: Iterable[Item]) -> frozenset[str]:

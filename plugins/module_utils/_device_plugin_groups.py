@@ -64,11 +64,16 @@ def _is_found(part: PoolDevices, device: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class NodeView:
-    """Of a node in the cluster what matters here."""
+    """Of a node in the cluster what matters here.
+
+    ``offers``: devices by resource; None where it says nothing of what its plugin found: the node is down, or its
+    plugin has not had the time to register.
+    """
 
     name: str
     group: str = ""
     seen: str = ""
+    offers: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,20 @@ class GroupsPlan:
         ]
 
 
-def view(node: Mapping[str, Any]) -> NodeView:
+def view(node: Mapping[str, Any], has_settled: bool = False) -> NodeView:
     metadata = node["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    return NodeView(metadata["name"], labels.get(GROUP_LABEL, ""), annotations.get(SEEN_ANNOTATION, ""))
+    offers = ((node.get("status") or {}).get("allocatable") or {}) if has_settled else None
+    return NodeView(metadata["name"], labels.get(GROUP_LABEL, ""), annotations.get(SEEN_ANNOTATION, ""), offers)
+
+
+def unoffered(offers: Mapping[str, Any], expected: Mapping[str, int]) -> dict[str, tuple[Any, int]]:
+    """What is offered and what is expected, of each resource where these differ."""
+    return {
+        resource: (offers.get(resource, 0), count)
+        for resource, count in sorted(expected.items())
+        if str(offers.get(resource, 0)) != str(count)
+    }
 
 
 def plan_groups(members: Iterable[Member], nodes: Iterable[NodeView], known: Mapping[str, str]) -> GroupsPlan:
@@ -155,8 +170,15 @@ def _moves(there: Mapping[str, NodeView], wanted: Mapping[str, str], name: str) 
 
 
 def _restarts(node: NodeView, group: str, member: Member) -> bool:
-    """The plugin looks only when it starts. One that moves starts anyway."""
-    return bool(group) and node.group == group and node.seen != member.fingerprint
+    """The plugin looks only when it starts. One that moves starts anyway.
+
+    It may have started while devices were away that are the same again now: then only what it offers tells.
+    """
+    if not group or node.group != group:
+        return False
+    if node.seen != member.fingerprint:
+        return True
+    return node.offers is not None and bool(unoffered(node.offers, member.found_now()))
 
 
 def _no_node(name: str, there: Mapping[str, NodeView]) -> Problem:

@@ -13,7 +13,8 @@ description:
   - Computes the plugin's configuration for each node and puts nodes with the same one into a group, which is named by
     the configuration's checksum. Nodes that are not in O(members) keep the group that they have.
   - With O(assign=true), gives each node the label of its group, starts the plugin anew where it has to look again
-    because devices changed, and waits until the nodes offer what it should have found.
+    because devices changed, or because it started while devices were away that are back now, and waits until the nodes
+    offer what it should have found. A plugin that has just started has a minute to register first.
 extends_documentation_fragment:
   - nfv.fastpath.module
   - nfv.fastpath.attributes

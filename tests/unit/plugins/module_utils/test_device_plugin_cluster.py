@@ -33,11 +33,14 @@ class Site:
         self.cluster.on_sleep.append(self.kubelets)
         self.vfs: dict[str, list[Vf]] = {name: [] for name in names}
         self.started: dict[str, list[Vf]] = {}
+        self.registers_at: dict[str, float] = {}
 
     def kubelets(self) -> None:
         """A node offers what its plugin pod found when it started."""
         for item in self.cluster.of("Node"):
             name = item["metadata"]["name"]
+            if self.cluster.now < self.registers_at.get(name, 0):
+                continue
             own = [pod for pod in self.cluster.of("Pod") if pod["spec"]["nodeName"] == name]
             item["status"]["allocatable"] = {"cpu": "4"}
             for pod in own:
@@ -90,6 +93,15 @@ class Site:
             self.cluster.drop(item)
         result = DevicePluginTask(members, present, True, timeout).result(kube, False)
         return {**result, "objects": len(plan.apply) + len(plan.remove)}
+
+    def reboot(self, name: str, registers_after: float = 0) -> None:
+        """The container starts anew in the same pod, and finds what is there at that moment."""
+        for uid in self.pods(name):
+            self.started[uid] = list(self.vfs[name])
+        self.cluster.find("Node", name)["status"]["allocatable"] = {"cpu": "4"}
+        self.registers_at[name] = self.cluster.now + registers_after
+        if not registers_after:
+            self.kubelets()
 
     def offered(self, name: str) -> dict[str, str]:
         have = self.cluster.find("Node", name)["status"]["allocatable"]
@@ -187,6 +199,67 @@ def test_a_vf_changed_and_nothing_else():
     assert site.offered("node1") == {"e.com/dpdk": "2"}
     assert site.pods("node1") != [old]
     assert site.pods("node2") == other
+
+
+def lost_and_found(site: Site) -> dict[str, dict[str, Any]]:
+    """node1's VFs went, its plugin started without them, and then the same VFs were made."""
+    both = {name: site.make(name, (0, 1)) for name in ("node1", "node2")}
+    site.roll(**both)
+    site.vfs["node1"] = []
+    site.reboot("node1")
+    assert site.offered("node1") == {}
+    assert site.make("node1", (0, 1)) == both["node1"]
+    return both
+
+
+def test_equal_vfs_come_back_and_the_plugin_started_without_them():
+    site = Site("node1", "node2")
+    both = lost_and_found(site)
+    other = site.pods("node2")
+    ahead = DevicePluginTask(both, assign=True).result(site.cluster.kube(), True)
+    result = site.roll(**both)
+    assert [(step["action"], step["target"]) for step in result["operations"]] == [("restart_device_plugin", "node1")]
+    assert ahead["operations"] == result["operations"]
+    assert site.offered("node1") == {"e.com/dpdk": "2"}
+    assert site.pods("node2") == other
+    site.cluster.forget_calls()
+    moment = site.cluster.now
+    assert (site.roll(**both)["changed"], site.cluster.writes, site.cluster.now) == (False, [], moment)
+
+
+def test_a_plugin_that_has_just_started_has_its_time_to_register():
+    site = Site("node1")
+    members = {"node1": site.make("node1", (0, 1))}
+    site.roll(**members)
+    before = site.pods("node1")
+    site.reboot("node1", registers_after=30)
+    site.cluster.forget_calls()
+    assert (site.roll(**members)["changed"], site.cluster.writes) == (False, [])
+    assert (site.offered("node1"), site.pods("node1")) == ({"e.com/dpdk": "2"}, before)
+
+
+@pytest.mark.parametrize("down", ["node", "pod"])
+def test_where_nothing_runs_there_is_nothing_to_restart(down):
+    site = Site("node1", "node2")
+    both = lost_and_found(site)
+    item = (
+        site.cluster.find("Node", "node1")
+        if down == "node"
+        else site.cluster.find("Pod", f"{site.cluster.names('DaemonSet')[0]}-node1", "kube-system")
+    )
+    item["status"]["conditions"][0]["status"] = "False"
+    site.cluster.forget_calls()
+    assert (site.roll(**both)["changed"], site.cluster.writes) == (False, [])
+
+
+def test_a_plugin_that_finds_nothing_is_started_once_a_run():
+    site = Site("node1", "node2")
+    both = lost_and_found(site)
+    site.vfs["node1"] = []
+    site.cluster.forget_calls()
+    with pytest.raises(FastpathError, match="node1: e.com/dpdk is 0, expected 2"):
+        site.roll(timeout=100, **both)
+    assert len(site.cluster.writes) == 1
 
 
 def test_cut_off_before_the_mark_the_plugin_is_started_again():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import PoolOptions, as_text, group_name
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups import (
     GROUP_LABEL,
@@ -79,6 +80,30 @@ def test_devices_changed_and_the_configuration_did_not():
     assert [step.action for step in plan.operations()] == ["restart_device_plugin"]
 
 
+@pytest.mark.parametrize(
+    ("offers", "restarts"),
+    [
+        (None, ()),
+        ({"example.com/dpdk": "2"}, ()),
+        ({"example.com/dpdk": "2", "cpu": "4", "example.com/other": "1"}, ()),
+        ({"example.com/dpdk": "0"}, ("n1",)),
+        ({}, ("n1",)),
+        ({"example.com/dpdk": "3"}, ("n1",)),
+    ],
+)
+def test_the_same_devices_are_back_and_the_plugin_started_without_them(offers, restarts):
+    plan = plan_groups([member("n1", 0, 1)], [NodeView("n1", TWO, "f1", offers)], CONFIGS)
+    assert (plan.restarts, plan.moves) == (restarts, {})
+
+
+def test_what_a_node_offers_does_not_matter_where_its_plugin_starts_anyway():
+    moving = plan_groups([member("n1", 0, 1, 2, 3)], [NodeView("n1", TWO, "f1", {})], CONFIGS)
+    assert (moving.restarts, moving.moves) == ((), {"n1": (TWO, FOUR)})
+    assert plan_groups([member("n1")], [NodeView("n1", "", "", {})], {}).restarts == ()
+    nothing_there = member("n1", 0, 1, state=())
+    assert plan_groups([nothing_there], [NodeView("n1", TWO, "f1", {})], CONFIGS).restarts == ()
+
+
 def test_a_node_that_moves_needs_no_restart():
     plan = plan_groups([member("n1", 0, 1, 2, 3, seen="f2")], [NodeView("n1", TWO, "f1")], CONFIGS)
     assert plan.restarts == ()
@@ -115,6 +140,7 @@ def test_a_view_of_a_node():
     assert view(node("n1")) == NodeView("n1")
     labelled = node("n1", labels={GROUP_LABEL: "g"}, annotations={SEEN_ANNOTATION: "s"})
     assert view(labelled) == NodeView("n1", "g", "s")
+    assert view(node("n1", allocatable={"e.c/x": "1"}), has_settled=True).offers == {"cpu": "4", "e.c/x": "1"}
 
 
 def test_what_a_plugin_finds_now():
