@@ -40,19 +40,27 @@ REF_NAME = "org.opencontainers.image.ref.name"
 # Where it is given, containerd takes this name and not the other.
 CONTAINERD_NAME = "io.containerd.image.name"
 ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+# What registries say to those who have a login, where a tag or a repository is not there.
+ABSENT = ("manifest unknown", "name unknown")
 Ask = Callable[[str], "str | None"]
 
 
+class LoginNeeded(Exception):
+    """The registry says nothing to strangers, neither of what it has nor of what it has not."""
+
+
 def _digest_at(url: str) -> str | None:
-    """The digest that a registry has for a tag; None where it does not know it."""
+    """The digest that a registry has for a tag; None where it does not know it. LoginNeeded where it does not say."""
     request = urllib.request.Request(url, method="HEAD", headers={"Accept": ACCEPT})
     try:
         with urllib.request.build_opener().open(request, timeout=30) as answer:
             found: str | None = answer.headers.get("Docker-Content-Digest")
             return found
     except urllib.error.HTTPError as error:
-        if error.code in (401, 404):
+        if error.code == 404:
             return None
+        if error.code in (401, 403):
+            raise LoginNeeded from error
         raise FastpathError(f"{url} answered {error.code}.") from error
     except OSError as error:
         raise FastpathError(f"{url} does not answer: {error}") from error
@@ -170,16 +178,28 @@ class _Image:
         """Whether the registry does not have it; then, unless dry, it is given it."""
         known = os.path.join(self.cache, PUSHED)
         digest = self.digest()
-        before = _read_json(known).get(self.reference) or {}
-        name, tag = self.reference.rsplit(":", 1)
-        host, path = name.split("/", 1)
-        scheme = "http" if self.task.plain_http else "https"
-        seen = self.task.ask(f"{scheme}://{host}/v2/{path}/manifests/{tag}")
+        before = _read_json(known).get(self.reference) or ["", None]
+        seen = self._seen(before[1])
         if seen is not None and digest is not None and (seen == digest or [digest, seen] == before):
             return False
         if not dry_run:
             self._push(known, digest or "")
         return True
+
+    def _seen(self, pushed: str | None) -> str | None:
+        """What the registry has. One that says it to nobody without a login still has what was pushed there."""
+        name, tag = self.reference.rsplit(":", 1)
+        host, path = name.split("/", 1)
+        scheme = "http" if self.task.plain_http else "https"
+        try:
+            return self.task.ask(f"{scheme}://{host}/v2/{path}/manifests/{tag}")
+        except LoginNeeded:
+            safely = ["--tls-verify=false"] if self.task.plain_http else []
+            words = ["skopeo", "inspect", "--no-tags", "--format", "{{.Digest}}", *safely, f"docker://{self.reference}"]
+            done = self.task.host.run(words)
+        if done.rc == 0:
+            return done.out.strip()
+        return None if any(text in done.err.lower() for text in ABSENT) else pushed
 
     def _push(self, known: str, digest: str) -> None:
         """A registry may be given another manifest than the archive has, with compressed layers."""

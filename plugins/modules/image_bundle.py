@@ -25,7 +25,9 @@ options:
     type: raw
   registry:
     description:
-      - A registry, with a path if need be.
+      - A registry, with a path if need be. One that says nothing without a login is asked by C(skopeo), which has the
+        same login as C(buildah) and C(podman). Where that is not there, what was pushed from this controller counts as
+        there.
     type: str
   way:
     description:

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import os
+import urllib.error
+import urllib.request
+from email.message import Message
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._image_bundle import ImageBundleTask, LoginNeeded
 from ansible_collections.nfv.fastpath.plugins.module_utils._images_node import ImagesConcern
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.image_models import (
     BuildTool,
@@ -116,6 +120,41 @@ def test_a_registry_that_is_given_another_manifest(tool, tmp_path, context):
     assert task(tool, tmp_path, [build(context)], **options).result(False)["changed"] is False
     (context / "src/main").write_text("2")
     assert task(tool, tmp_path, [build(context)], **options).result(False)["diff"]["after"]["pushed"]
+
+
+def test_a_registry_that_says_nothing_to_strangers_has_what_was_pushed(tool, tmp_path, context):
+    tool.private = tool.compresses = True
+    options = {"registry": "ghcr.io/team"}
+    assert task(tool, tmp_path, [build(context)], **options).result(False)["diff"]["after"]["pushed"]
+    count = len(tool.commands)
+    for dry_run in (True, False):
+        assert task(tool, tmp_path, [build(context)], **options).result(dry_run)["changed"] is False
+    assert len(tool.commands) == count
+    (context / "src/main").write_text("2")
+    assert task(tool, tmp_path, [build(context)], **options).result(False)["diff"]["after"]["pushed"]
+
+
+def test_a_registry_that_says_nothing_to_strangers_is_asked_with_the_login(tool, tmp_path, context):
+    tool.private = tool.skopeo = True
+    options = {"registry": "ghcr.io/team"}
+    task(tool, tmp_path, [build(context)], **options).result(False)
+    (tmp_path / "cache/pushed.json").unlink()
+    assert task(tool, tmp_path, [build(context)], **options).result(False)["changed"] is False
+    tool.registry.clear()
+    assert task(tool, tmp_path, [build(context)], **options).result(True)["diff"]["after"]["pushed"]
+    assert task(tool, tmp_path, [build(context)], **options).result(False)["diff"]["after"]["pushed"]
+
+
+@pytest.mark.parametrize(("code", "error"), [(401, LoginNeeded), (403, LoginNeeded), (500, FastpathError)])
+def test_what_a_registry_answers(monkeypatch, code, error):
+    def open_(self, request, timeout):
+        raise urllib.error.HTTPError(request.full_url, code, "", Message(), None)
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", open_)
+    with pytest.raises(error):
+        ImageBundleTask().ask("https://r.example.com/v2/a/manifests/1")
+    code = 404
+    assert ImageBundleTask().ask("https://r.example.com/v2/a/manifests/1") is None
 
 
 def test_an_archive_may_be_pushed(tool, tmp_path):
