@@ -26,12 +26,14 @@ options:
     type: raw
   multus:
     description:
-      - Which Multus the node must have before the module ends. With V(none) nobody looks.
+      - Which Multus the node must have before the module ends. V(any) is one that others brought, thick or thin. With
+        V(none) nobody looks.
     type: str
     choices:
       - none
       - thick
       - thin
+      - any
     default: none
   cni_bin_dir:
     description:
@@ -128,7 +130,7 @@ def main() -> None:
         argument_spec={
             "sriov": {"type": "raw"},
             "vdpa": {"type": "raw"},
-            "multus": {"type": "str", "choices": ["none", "thick", "thin"], "default": "none"},
+            "multus": {"type": "str", "choices": ["none", "thick", "thin", "any"], "default": "none"},
             "cni_bin_dir": {"type": "path", "default": "/opt/cni/bin"},
             "cni_config_dir": {"type": "path", "default": "/etc/cni/net.d"},
             "wait_timeout": {"type": "int", "default": 120},

@@ -257,6 +257,15 @@ def test_5_a_node_that_failed_stays_out_and_says_why(site):
     assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
 
 
+def test_5_a_node_waits_for_the_multus_that_others_brought(site, tmp_path):
+    given = {"rollout_multus": "existing", "fastpath_cni_config_dir": str(tmp_path), "fastpath_cni_bin_dir": "/bin"}
+    site.run("site", fastpath_wait_timeout=4, **given).must_fail("Multus does not answer", "is none and not Multus")
+    (tmp_path / "05-others.conf").write_text('{"type": "multus"}')
+    (tmp_path / "multus").write_text("")
+    (tmp_path / "multus").chmod(0o755)
+    site.run("site", **{**given, "fastpath_cni_bin_dir": str(tmp_path)}).must_pass()
+
+
 def test_6_teardown_moves_pods_away_from_devices_that_go_also_without_the_spec(site):
     """Nothing that a pod needs on its way out goes before it."""
     pools = {"nic": {"selectors": [{"vendors": ["8086"], "drivers": ["vfio-pci"]}]}}

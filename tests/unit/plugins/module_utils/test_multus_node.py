@@ -57,6 +57,32 @@ def test_a_plugin_without_a_daemon(node):
     assert unmet(node, "thin") == []
 
 
+def test_one_that_others_brought_may_be_of_either_kind(node):
+    put(node, "etc/cni/net.d/05-cni.conflist", json.dumps(THIN))
+    put(node, "opt/cni/bin/multus", mode=0o755)
+    assert unmet(node, "any") == []
+    put(node, "etc/cni/net.d/00-multus.conf", json.dumps(THICK))
+    assert "the plugin multus-shim is missing" in unmet(node, "any")[0]
+    put(node, "opt/cni/bin/multus-shim", mode=0o755)
+    assert unmet(node, "any") == []
+    assert unmet(node, "any", "no socket") == ["no socket"]
+
+
+def test_one_that_others_brought_is_away(node):
+    """As it is after a reboot, before its daemon writes its configuration."""
+    assert "the first network configuration is none and not Multus (fastpath_cni_" in unmet(node, "any")[0]
+    put(node, "etc/cni/net.d/10-bridge.conflist", json.dumps({"plugins": [{"type": "bridge"}]}))
+    assert "is 10-bridge.conflist, which calls bridge and not Multus" in unmet(node, "any")[0]
+
+
+def test_a_daemon_is_asked_where_its_plugin_asks(node):
+    asked = []
+    for more in ({}, {"daemonSocketDir": "/run/other/"}):
+        put(node, "etc/cni/net.d/00-multus.conf", json.dumps({**THICK, **more}))
+        read_multus(Host(root=str(node)), "/opt/cni/bin", "/etc/cni/net.d", lambda path: asked.append(path) or "")
+    assert [path.removeprefix(str(node)) for path in asked] == ["/run/multus/multus.sock", "/run/other/multus.sock"]
+
+
 def test_nothing_there(node):
     assert unmet(node, "thick") == ["the first network configuration is none and not that of Multus"]
     put(node, "etc/cni/net.d/10-bridge.conflist", "{}")
@@ -75,7 +101,9 @@ def test_the_other_variant(node):
     assert unmet(node, "thin") == ["00-multus.conf calls multus-shim and not multus"]
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", '{"plugins": []}', '{"plugins": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", '{"plugins": []}', '{"plugins": [3]}', '{"plugins": {"a": 1}}', '{"plugins": "x"}']
+)
 def test_half_a_configuration(node, text):
     put(node, "etc/cni/net.d/00-multus.conf", text)
     assert unmet(node, "thick") == ["00-multus.conf calls nothing and not multus-shim"]
@@ -88,7 +116,7 @@ def test_a_daemon_that_is_not_well_and_a_plugin_that_is_missing(node):
 
 
 def test_a_state_of_nothing():
-    assert multus_unmet(MultusState(), "thick")
+    assert multus_unmet(MultusState(), "thick") and multus_unmet(MultusState(), "any")
 
 
 @pytest.fixture
@@ -127,15 +155,15 @@ def test_asking_the_daemon(daemon):
 def test_a_daemon_that_says_no(daemon):
     serve, _asked = daemon
     serve("500 Internal Server Error")
-    assert probe_socket("multus.sock") == "/run/multus/multus.sock answers 500 Internal Server Error"
+    assert probe_socket("multus.sock") == "multus.sock answers 500 Internal Server Error"
 
 
 def test_no_daemon(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert probe_socket("multus.sock") == "/run/multus/multus.sock: No such file or directory"
+    assert probe_socket("multus.sock") == "multus.sock: No such file or directory"
 
 
 def test_a_daemon_that_says_nothing_that_is_http(daemon):
     serve, _asked = daemon
     serve("\0")
-    assert probe_socket("multus.sock").startswith("/run/multus/multus.sock: ")
+    assert probe_socket("multus.sock").startswith("multus.sock: ")
