@@ -165,9 +165,14 @@ def _resource(name: str, parts: Sequence[PoolDevices], option: PoolOptions, pref
     if option.info:
         entry["additionalInfo"] = {device: dict(texts) for device, texts in sorted(option.info.items())}
     if option.by_hand:
-        return {**entry, "selectors": [dict(item) for item in option.selectors]}
+        return {**entry, "selectors": _one_or_all([dict(item) for item in option.selectors])}
     more = dict(option.selectors[0]) if option.selectors else {}
-    return {**entry, "selectors": [{**selector, **more} for selector in _of_vfs(parts)]}
+    return {**entry, "selectors": _one_or_all([{**selector, **more} for selector in _of_vfs(parts)])}
+
+
+def _one_or_all(selectors: list[dict[str, Any]]) -> Any:
+    """A list only where there are several: older plugins, such as the one that stands in in the lab, take none."""
+    return selectors[0] if len(selectors) == 1 else selectors
 
 
 def _of_vfs(parts: Sequence[PoolDevices]) -> list[dict[str, Any]]:

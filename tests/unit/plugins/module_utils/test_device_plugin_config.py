@@ -51,17 +51,17 @@ def test_a_node_of_the_lab():
             {
                 "resourceName": "igb_dpdk",
                 "resourcePrefix": "intel.com",
-                "selectors": [{"rootDevices": [f"{IGB}#0-1"], "drivers": ["vfio-pci"]}],
+                "selectors": {"rootDevices": [f"{IGB}#0-1"], "drivers": ["vfio-pci"]},
             },
             {
                 "resourceName": "igb_kernel",
                 "resourcePrefix": "intel.com",
-                "selectors": [{"rootDevices": [f"{OTHER}#0", f"{IGB}#2-5"]}],
+                "selectors": {"rootDevices": [f"{OTHER}#0", f"{IGB}#2-5"]},
             },
             {
                 "resourceName": "vdpa_vhost",
                 "resourcePrefix": "intel.com",
-                "selectors": [{"rootDevices": ["0000:02:00.0#0"], "vdpaType": "vhost"}],
+                "selectors": {"rootDevices": ["0000:02:00.0#0"], "vdpaType": "vhost"},
             },
         ]
     }
@@ -91,8 +91,14 @@ def test_what_a_user_adds_to_a_pool():
         "resourcePrefix": "intel.com",
         "excludeTopology": True,
         "additionalInfo": {"*": {"rack": "7"}},
-        "selectors": [{"rootDevices": [f"{IGB}#0"], "drivers": ["vfio-pci"], "needVhostNet": True}],
+        "selectors": {"rootDevices": [f"{IGB}#0"], "drivers": ["vfio-pci"], "needVhostNet": True},
     }
+
+
+def test_several_selectors_are_a_list():
+    both = [{"vendors": ["8086"]}, {"vendors": ["15b3"]}]
+    options, problems = parse_pools({"nic": {"selectors": both}})
+    assert (node_config([], options)["resourceList"][0]["selectors"], problems) == (both, [])
 
 
 def test_devices_that_the_collection_did_not_make():
@@ -105,7 +111,7 @@ def test_devices_that_the_collection_did_not_make():
         "resourceName": "fpga",
         "resourcePrefix": "example.com",
         "deviceType": "accelerator",
-        "selectors": [{"vendors": ["8086"], "devices": ["0d90"]}],
+        "selectors": {"vendors": ["8086"], "devices": ["0d90"]},
     }
 
 
