@@ -68,7 +68,14 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
         "version": "0.9.4",
         "file": "whereabouts-0.9.4.tar.xz",
         "sha256": ["5e7e39f31ca45bd3bee8bf3b5ffc4231f93d75126b2a25bfebc3c80afe24c32f"],
-        "sources": [{"url": "https://github.com/k8snetworkplumbingwg/whereabouts/archive/refs/tags/v0.9.4.tar.gz"}],
+        "sources": [
+            {"url": "https://github.com/k8snetworkplumbingwg/whereabouts/archive/refs/tags/v0.9.4.tar.gz"},
+            {
+                "go": "github.com/k8snetworkplumbingwg/whereabouts",
+                "version": "v0.9.4",
+                "sha256": ["235be84279752bd91e2655ea956b0d8c4b0144815c251dac36b03a163418ae9c"],
+            },
+        ],
     },
     "kubernetes-node": {
         "version": "1.36.3",

@@ -10,6 +10,7 @@ import os
 import posixpath
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -168,10 +169,10 @@ class _Maker:
         fetched = self._fetcher().fetch(self.known[recipe.artefact])
         source = f"{work}/{name}"
         _unpack(fetched.path, source)
-        tops = [folder for folder in [source, *(f"{source}/{one}" for one in os.listdir(source))] if _is_module(folder)]
-        if not tops:
+        top = _module_in(source)
+        if not top:
             raise FastpathError(f"{fetched.path} is not the source of {name}: it has no go.mod.")
-        self._go("", "-C", tops[0], "build", *FLAGS, "-o", os.path.join(os.path.abspath(target), name), recipe.package)
+        self._go("", "-C", top, "build", *FLAGS, "-o", os.path.join(os.path.abspath(target), name), recipe.package)
         return fetched.source.where
 
     def _go(self, setting: str, *words: str) -> None:
@@ -187,8 +188,10 @@ class _Maker:
             raise FastpathError(f"go {words[0]} failed with exit code {done.rc}: {done.err.strip()[-2000:]}")
 
 
-def _is_module(folder: str) -> bool:
-    return os.path.isfile(f"{folder}/go.mod")
+def _module_in(source: str) -> str:
+    """The topmost folder that is a Go module; empty where none is."""
+    found = [folder for folder, _folders, files in os.walk(source) if "go.mod" in files]
+    return min(found, key=lambda folder: folder.count("/"), default="")
 
 
 def _read(folder: str) -> dict[str, Any] | None:
@@ -226,12 +229,19 @@ def _extract(path: str, names: Sequence[str], target: str) -> None:
         raise FastpathError(f"{path} does not hold {', '.join(sorted(left))}.")
 
 
+def _is_inside(name: str) -> bool:
+    return not posixpath.normpath(name).startswith(("/", ".."))
+
+
 def _unpack(path: str, target: str) -> None:
     """A whole source tree; links and paths that lead out of it are left out."""
     os.makedirs(target)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            packed.extractall(target, [name for name in packed.namelist() if _is_inside(name)])
+        return
     safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(path) as archive:
         for item in archive:
-            inside = not posixpath.normpath(item.name).startswith(("/", ".."))
-            if inside and (item.isreg() or item.isdir()):
+            if _is_inside(item.name) and (item.isreg() or item.isdir()):
                 archive.extract(item, target, set_attrs=False, **safely)

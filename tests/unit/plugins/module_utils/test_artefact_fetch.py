@@ -239,10 +239,10 @@ def test_the_task_says_the_same_in_check_mode(tmp_path, mirror):
 
 
 def test_the_task_names_all_that_cannot_be_had(tmp_path):
-    wish = ArtefactTask(["whereabouts", "sriov-cni"], mirror=str(tmp_path), cache=str(tmp_path / "cache"))
+    wish = ArtefactTask(["seastar", "sriov-cni"], mirror=str(tmp_path), cache=str(tmp_path / "cache"))
     with pytest.raises(FastpathError) as error:
         wish.result(dry_run=False)
-    assert "whereabouts" in error.value.message
+    assert "seastar" in error.value.message
     assert "sriov-cni" in error.value.message
     assert len(error.value.details["tried"]) == 4
 

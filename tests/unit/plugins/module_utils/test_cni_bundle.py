@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,19 @@ def test_from_source(site):
     assert sriov[11] == "./cmd/sriov"
     assert whereabouts[4].endswith("/whereabouts")
     assert whereabouts[11] == "./cmd"
+
+
+def test_from_the_source_that_gos_own_client_fetched(site):
+    """Its archive is of another kind, and the module lies deeper."""
+    path = site.mirror / "wb.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("example.com/x/wb@v9.9/go.mod", "module example.com/x/wb")
+        packed.writestr("example.com/x/wb@v9.9/tools/go.mod", "")
+        packed.writestr("../outside", "no")
+    site.overrides["whereabouts"] = {"sha256": file_sha256(str(path)), "file": "wb.zip", "version": "9.9"}
+    assert site.made("whereabouts") == {"whereabouts": b"built"}
+    assert site.go.calls[0][4].endswith("/whereabouts/example.com/x/wb@v9.9")
+    assert not list(site.folder.rglob("outside"))
 
 
 def test_a_source_tree_cannot_write_elsewhere(site, tmp_path):

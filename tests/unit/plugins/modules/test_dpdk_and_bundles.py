@@ -79,6 +79,6 @@ def test_artefact_twice(tmp_path):
 
 
 def test_artefact_says_what_it_tried(tmp_path):
-    result = run(artefact, names=["whereabouts"], mirror=str(tmp_path), cache=str(tmp_path / "cache"))
+    result = run(artefact, names=["sriov-cni"], mirror=str(tmp_path), cache=str(tmp_path / "cache"))
     assert result["failed"]
     assert len(result["tried"]) == 2
