@@ -13,9 +13,10 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests/integration"))
@@ -101,19 +102,37 @@ def summary(done: list[tuple[Step, float, str]]) -> str:
             own = [check for check in checks if check["node"] == node]
             lines.append(f"  {node}: {sum(check['ok'] for check in own)} of {len(own)} checks passed")
         lines.append(f"  report: {REPORT / 'index.html'}")
-    lines += [f"  {text}" for text in stand_ins()]
+    lines += [f"  {text}" for text in stand_ins(cluster_status())]
     lines.append("  nodes and cluster stay up: make lab-ssh NODE=node1; tests/lab/lab kubectl get pods; make lab-down")
     return "\n".join(lines)
 
 
-def stand_ins() -> list[str]:
-    """What of the cluster is another version, or missing, since its source could not be had here."""
+def cluster_status() -> dict[str, Any]:
     argv = [LAB, "control-plane", "status", "--json"]
-    status = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    return [*status.get("without", {}).values(), *status.get("stands_in", {}).values()]
+    return dict(json.loads(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout))
+
+
+def stand_ins(status: Mapping[str, Any]) -> list[str]:
+    """What of the cluster is another version, or replaced, since its source could not be had here."""
+    texts = [*status.get("without", {}).values(), *status.get("stands_in", {}).values()]
+    if "sriov-cni" in status.get("without", {}):
+        texts.append(
+            "so the networks fast and dpdk are of type host-device: VFs are in the pods as before, without a VLAN"
+        )
+    return texts
+
+
+def irreplaceable(status: Mapping[str, Any]) -> list[str]:
+    """What the pods cannot do without, and is missing."""
+    return [text for name, text in status.get("without", {}).items() if name != "sriov-cni"]
 
 
 def main() -> int:
+    status = cluster_status()
+    print("\n".join(stand_ins(status)), flush=True)
+    if irreplaceable(status):
+        print("No pod can have its network like this: put the source into a mirror folder (FASTPATH_MIRROR).")
+        return 1
     done: list[tuple[Step, float, str]] = []
     for number, step in enumerate(STEPS, 1):
         source = f"playbooks/{step.playbook}.yml" if step.playbook else "examples/pods.yml"

@@ -15,12 +15,12 @@ from nodes import CHECKOUT, difference, lab, playbook, with_spec
 
 ABSENT = {"multus_state": "absent", "networks_state": "absent"}
 NETWORKS = yaml.safe_load((CHECKOUT / "inventories/lab-cluster/group_vars/fastpath_nodes/networks.yml").read_text())[
-    "fastpath_networks"
+    "lab_networks"
 ]
 
 
 def run(**changes):
-    return playbook("cluster_objects", *CLUSTER, *with_spec(**changes)).must_pass()
+    return playbook("cluster_objects", *CLUSTER, *with_spec(**{"fastpath_networks": NETWORKS, **changes})).must_pass()
 
 
 def definitions():
