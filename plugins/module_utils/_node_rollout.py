@@ -22,6 +22,8 @@ SINCE = "nfv.fastpath/rollout-since"
 CORDONED = "nfv.fastpath/rollout-cordoned"
 OUT, FAILED = "out", "failed"
 MAX_REASON = 1000
+# Of a node that is lost in the middle nothing else is written; so this is right then, too.
+CUT_OFF = " (if no run is going on, the last one was cut off)"
 
 
 def coming_node(name: str) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def is_tainted(node: Item) -> bool:
 def out_patch(node: Item, reason: str, now: str) -> dict[str, Any]:
     """What takes a node out of service; empty where it is already, for the same reason."""
     have = _annotations(node)
-    wanted = {PHASE: OUT, REASON: _cut(reason)}
+    wanted = {PHASE: OUT, REASON: _cut(reason, MAX_REASON - len(CUT_OFF)) + CUT_OFF}
     if not is_out(node):
         wanted.update({SINCE: now, CORDONED: "false" if _unschedulable(node) else "true"})
     annotations = {key: value for key, value in wanted.items() if have.get(key) != value}
@@ -100,6 +102,6 @@ def _unschedulable(node: Item) -> bool:
     return bool((node.get("spec") or {}).get("unschedulable"))
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, longest: int = MAX_REASON) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 3]}..."
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import (
+    CUT_OFF,
     back_patch,
     failed_patch,
     is_out,
@@ -38,7 +39,7 @@ def test_out():
         "metadata": {
             "annotations": {
                 "nfv.fastpath/rollout": "out",
-                "nfv.fastpath/rollout-reason": "reboot: boot arguments",
+                "nfv.fastpath/rollout-reason": f"reboot: boot arguments{CUT_OFF}",
                 "nfv.fastpath/rollout-since": "2026-01-02T03:04:05Z",
                 "nfv.fastpath/rollout-cordoned": "true",
             },
@@ -53,7 +54,7 @@ def test_out():
 
 def test_another_reason_keeps_since_when():
     item = after(stored(), out_patch(stored(), "a", "then"))
-    assert out_patch(item, "b", "now") == {"metadata": {"annotations": {"nfv.fastpath/rollout-reason": "b"}}}
+    assert out_patch(item, "b", "now") == {"metadata": {"annotations": {"nfv.fastpath/rollout-reason": f"b{CUT_OFF}"}}}
 
 
 def test_failed_and_out_again():
@@ -63,7 +64,16 @@ def test_failed_and_out_again():
     assert item["metadata"]["annotations"]["nfv.fastpath/rollout"] == "failed"
     assert failed_patch(item, "x" * 5000) == {}
     again = out_patch(item, "a", "now")
-    assert again["metadata"]["annotations"] == {"nfv.fastpath/rollout": "out", "nfv.fastpath/rollout-reason": "a"}
+    assert again["metadata"]["annotations"] == {
+        "nfv.fastpath/rollout": "out",
+        "nfv.fastpath/rollout-reason": f"a{CUT_OFF}",
+    }
+
+
+def test_a_reason_says_what_it_means_when_it_is_read_later():
+    reason = out_patch(stored(), "x" * 5000, "now")["metadata"]["annotations"]["nfv.fastpath/rollout-reason"]
+    assert len(reason) == 1000
+    assert reason.endswith("x... (if no run is going on, the last one was cut off)")
 
 
 def test_a_node_in_service_cannot_fail():

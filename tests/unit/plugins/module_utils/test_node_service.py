@@ -39,7 +39,7 @@ def test_out_and_back():
     assert cluster.names("Pod") == ["b"]
     assert state(cluster) == {
         "rollout": "out",
-        "rollout-reason": "VFs change",
+        "rollout-reason": "VFs change (if no run is going on, the last one was cut off)",
         "rollout-since": "now",
         "rollout-cordoned": "true",
         "unschedulable": True,
