@@ -102,12 +102,19 @@ def test_5_one_network_goes_and_a_namespace_is_missing(site):
     assert "whereabouts" not in site.cluster.names("DaemonSet")
 
 
-@pytest.mark.parametrize("role", ["networks", "cni_plugins"])
-def test_5_what_other_nodes_do_not_see_is_refused(site, role):
+@pytest.mark.parametrize(
+    ("role", "variable"),
+    [
+        ("networks", "fastpath_networks"),
+        ("cni_plugins", "fastpath_networks"),
+        ("device_plugin", "fastpath_resource_prefix"),
+    ],
+)
+def test_5_what_other_nodes_do_not_see_is_refused(site, role, variable):
     """Else nobody would want a network, and all would be removed."""
     site.cluster.forget_calls()
     site.play("own_variables", place="block", role=role, wanted=NETWORKS[:1]).must_fail(
-        "fastpath_networks = 'set': is set in a play, block or role, where other nodes do not see it"
+        f"{variable} = 'set': is set in a play, block or role, where other nodes do not see it"
     )
     assert site.cluster.writes == []
 
