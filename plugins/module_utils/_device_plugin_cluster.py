@@ -224,13 +224,28 @@ def offered_resources(maps: Iterable[Item]) -> frozenset[str]:
     """Names of all resources in the configurations of our device plugin."""
     found: set[str] = set()
     for item in maps:
-        try:
-            entries = json.loads((item.get("data") or {}).get(CONFIG_KEY) or "{}").get("resourceList") or ()
-            found |= {f"{entry['resourcePrefix']}/{entry['resourceName']}" for entry in entries}
-        except (ValueError, KeyError, AttributeError, TypeError):
-            # Somebody edited it; the plugin cannot read it either.
-            continue
+        found |= _resources_of(item) or set()
     return frozenset(found)
+
+
+def unreadable_configs(maps: Iterable[Item]) -> tuple[str, ...]:
+    """A warning for each configuration that somebody edited so that nobody knows what it offers."""
+    return tuple(
+        f"The ConfigMap {item['metadata'].get('namespace')}/{item['metadata']['name']} was edited and is no "
+        "configuration of a device plugin any more: pods with devices of pools that are no longer in fastpath_sriov "
+        "are not seen to have them. The role device_plugin writes it anew."
+        for item in maps
+        if _resources_of(item) is None
+    )
+
+
+def _resources_of(item: Item) -> set[str] | None:
+    """None where it cannot be read; the plugin cannot read it either."""
+    try:
+        entries = json.loads((item.get("data") or {})[CONFIG_KEY])["resourceList"]
+        return {f"{entry['resourcePrefix']}/{entry['resourceName']}" for entry in entries}
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return None
 
 
 def _group_of(pod: Item) -> str:

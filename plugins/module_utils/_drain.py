@@ -64,12 +64,16 @@ class Leaving:
 
 @dataclass(frozen=True)
 class DrainPlan:
-    """``blocked``: what no waiting helps against. ``waits``: disruption budgets that allow nothing just now."""
+    """``blocked``: what no waiting helps against. ``waits``: disruption budgets that allow nothing just now.
+
+    ``warnings``: what makes it uncertain who holds devices.
+    """
 
     leaving: tuple[Leaving, ...] = ()
     blocked: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
     holders: tuple[Holder, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def plan_drain(pods: Iterable[Item], budgets: Sequence[Item], options: DrainOptions) -> DrainPlan:

@@ -21,6 +21,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_wait import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import (
     allocatable_unmet,
     offered_resources,
+    unreadable_configs,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups import COMPONENT as PLUGIN
 from ansible_collections.nfv.fastpath.plugins.module_utils._drain import (
@@ -170,8 +171,10 @@ class NodeService:
     def _plan(self, kube: Kube) -> DrainPlan:
         pods = listed(kube, PODS, fields=f"spec.nodeName={self.node}") or []
         # What a plugin offers counts also where it is no longer asked for.
-        offered = self.drain.resources | offered_resources(listed(kube, KINDS["ConfigMap"], selector(PLUGIN)) or ())
-        return plan_drain(pods, listed(kube, BUDGETS) or [], replace(self.drain, resources=offered))
+        configs = listed(kube, KINDS["ConfigMap"], selector(PLUGIN)) or []
+        options = replace(self.drain, resources=self.drain.resources | offered_resources(configs))
+        plan = plan_drain(pods, listed(kube, BUDGETS) or [], options)
+        return replace(plan, warnings=unreadable_configs(configs))
 
     # Draining
 
@@ -284,7 +287,7 @@ def _result(operations: list[Operation], drain: DrainPlan, dry_run: bool) -> dic
         "holders": [str(holder) for holder in drain.holders],
         "waits": list(drain.waits),
         "dry_run": dry_run,
-        "warnings_found": list(drain.waits),
+        "warnings_found": [*drain.waits, *drain.warnings],
     }
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import marked
-from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import offered_resources
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_cluster import (
+    offered_resources,
+    unreadable_configs,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._drain import MIRROR, DrainOptions
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import KubeError
@@ -120,11 +123,17 @@ def test_devices_that_are_no_longer_in_the_spec_are_held_all_the_same():
     assert cluster.names("Pod") == ["b"]
 
 
-def test_a_configuration_that_cannot_be_read_offers_nothing():
+def test_a_configuration_that_cannot_be_read_offers_nothing_and_that_is_said():
     for text in ("", "x", "[]", '{"resourceList": [1]}', '{"resourceList": [{}]}'):
         item = plugin_config()
         item["data"]["config.json"] = text
-        assert offered_resources([item, {}]) == frozenset()
+        assert offered_resources([item]) == frozenset()
+        (warning,) = unreadable_configs([plugin_config("igb"), item])
+        assert "The ConfigMap kube-system/sriov-device-plugin-x was edited" in warning
+        only = service(if_needed=True, drain=DrainOptions("devices"))
+        for dry_run in (True, False):
+            assert only.take_out(FakeCluster(node("node1"), item).kube(), dry_run)["warnings_found"] == [warning]
+    assert unreadable_configs([plugin_config(), plugin_config("igb")]) == ()
 
 
 def test_only_if_needed():
