@@ -309,5 +309,8 @@ def service_result(kube: Kube, params: Mapping[str, Any], dry_run: bool) -> dict
         joins=params["joins"],
         disruptive=params["disruptive"],
     )
+    if params["gone_ok"] and kube.get(service.path) is None:
+        warning = f"Node {service.node} is no node of the cluster, so no pod was moved away from it."
+        return {**_result([], DrainPlan(), dry_run), "emptied": False, "warnings_found": [warning]}
     work = {"out": service.take_out, "back": service.bring_back, "failed": service.mark_failed}
     return work[params["state"]](kube, dry_run)

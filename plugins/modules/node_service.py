@@ -106,6 +106,12 @@ options:
       - Whether the node joins in this run. In check mode it did not, and the cluster need not know it.
     type: bool
     default: false
+  gone_ok:
+    description:
+      - Whether there is nothing to do, with a warning, for a node that the cluster does not know. Otherwise it is
+        refused.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed. It waits for nothing then.
@@ -214,6 +220,7 @@ OPTIONS: dict[str, Any] = {
     "boot_id": {"type": "str"},
     "wait_timeout": {"type": "int", "default": 300},
     "joins": {"type": "bool", "default": False},
+    "gone_ok": {"type": "bool", "default": False},
 }
 
 

@@ -317,5 +317,13 @@ def test_9_a_node_leaves_when_it_is_empty_and_the_control_plane_last(site):
 
 def test_9_the_object_of_a_node_that_left_before_a_run_was_cut_off_goes_with_the_next(site):
     assert site.cluster.names("Node") == ["node1"]
+    (condition,) = site.cluster.of("Node")[0]["status"]["conditions"]
+    condition["status"] = "Unknown"
     site.run("teardown", answers={"kube_join": leaving("kubeadm", joined=False)}, fastpath_hosts="node1").must_pass()
     assert site.cluster.names("Node") == []
+
+
+def test_9_a_node_that_left_is_no_reason_to_fail_a_second_time(site):
+    done = site.run("teardown", answers={"kube_join": {"operations": []}}, fastpath_hosts="node1").must_pass()
+    assert "Node node1 is no node of the cluster, so no pod was moved away from it." in done.out
+    assert site.cluster.writes == []

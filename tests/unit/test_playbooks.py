@@ -188,7 +188,7 @@ def test_teardown_goes_the_other_way():
 
 
 def test_teardown_of_the_cluster_goes_the_other_way():
-    before, _nodes, after, look, last = plays("teardown")
+    look, before, _nodes, after, last = plays("teardown")
     assert [short(step) for step in steps(before)] == ["device_plugin/nodes"]
     assert [short(step) for step in steps(after)] == ["device_plugin/objects", "networks", "multus", "cni_plugins"]
     assert [short(step) for step in steps(look)] == ["rollout/order"]

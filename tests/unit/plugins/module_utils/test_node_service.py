@@ -367,9 +367,13 @@ def test_the_module():
         "boot_id": None,
         "wait_timeout": 10,
         "joins": False,
+        "gone_ok": False,
     }
     service_result(cluster.kube(), params, False)
     assert cluster.names("Pod") == ["b"]
+    empty = FakeCluster()
+    gone = service_result(empty.kube(), {**params, "gone_ok": True}, False)
+    assert (gone["operations"], len(gone["warnings_found"]), empty.writes) == ([], 1, [])
     service_result(cluster.kube(), {**params, "state": "failed", "reason": "f"}, False)
     assert state(cluster)["rollout-reason"] == "f"
     with pytest.raises(FastpathError, match="nfv.fastpath/igb is 0, expected 1"):
