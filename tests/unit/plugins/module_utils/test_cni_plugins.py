@@ -35,7 +35,7 @@ class Node(FolderNode):
             str(path.relative_to(self.root)): (path.stat().st_mode & 0o7777, path.read_bytes()) for path in self.files()
         }
 
-    def put(self, path: str, content: bytes = b"", mode: int = 0o755) -> None:
+    def place(self, path: str, content: bytes = b"", mode: int = 0o755) -> None:
         target = Path(self.root) / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -77,7 +77,7 @@ def node_with(folder: Path, there: dict[str, bytes]) -> Node:
     folder.mkdir()
     node = Node(folder)
     for name, content in there.items():
-        node.put(f"{BIN}/{name}", content)
+        node.place(f"{BIN}/{name}", content)
     return node
 
 
@@ -88,7 +88,7 @@ def node(tmp_path):
 
 def test_in_order(node, tmp_path):
     made = bundle(tmp_path, bridge=b"br", sriov=b"vf")
-    node.put(f"{BIN}/loopback", b"lo")
+    node.place(f"{BIN}/loopback", b"lo")
     start = node.tree()
     ahead = run(node, made, dry_run=True)
     assert node.tree() == start
@@ -105,7 +105,7 @@ def test_in_order(node, tmp_path):
 
 
 def test_what_was_there_comes_back(node, tmp_path):
-    node.put(f"{BIN}/bridge", b"old", 0o750)
+    node.place(f"{BIN}/bridge", b"old", 0o750)
     start = node.tree()
     run(node, bundle(tmp_path, bridge=b"one"))
     run(node, bundle(tmp_path, bridge=b"two"))
@@ -116,7 +116,7 @@ def test_what_was_there_comes_back(node, tmp_path):
 
 
 def test_a_plugin_that_is_no_longer_wanted(node, tmp_path):
-    node.put(f"{BIN}/bridge", b"old")
+    node.place(f"{BIN}/bridge", b"old")
     run(node, bundle(tmp_path, bridge=b"one", sriov=b"vf"))
     result = run(node, bundle(tmp_path, tuning=b"t"))
     assert set(actions(result)) == {
@@ -133,7 +133,7 @@ def test_a_plugin_that_is_no_longer_wanted(node, tmp_path):
 
 
 def test_one_that_is_right_already_is_nobody_elses_business(node, tmp_path):
-    node.put(f"{BIN}/bridge", b"br")
+    node.place(f"{BIN}/bridge", b"br")
     start = node.tree()
     result = run(node, bundle(tmp_path, bridge=b"br"))
     assert actions(result) == [("save_desired", "cni_plugins.json")]
@@ -155,12 +155,12 @@ def test_the_archive_is_asked_for_only_where_it_is_needed(node, tmp_path):
 def test_somebody_replaced_it(node, tmp_path):
     made = bundle(tmp_path, bridge=b"br")
     run(node, made)
-    node.put(f"{BIN}/bridge", b"other")
+    node.place(f"{BIN}/bridge", b"other")
     warned: list[str] = []
     result = cni_result(node, {"state": "present", **made}, False, warned.append)
     assert actions(result) == [("place_plugin", "bridge")]
     assert warned == ["/opt/cni/bin/bridge was changed by somebody since it was placed."]
-    node.put(f"{BIN}/bridge", b"other")
+    node.place(f"{BIN}/bridge", b"other")
     result = cni_result(node, {"state": "absent"}, False, warned.append)
     assert actions(result)[0] == ("release", "bridge")
     assert node.tree() == {f"{BIN}/bridge": (0o755, b"other")}
@@ -178,16 +178,16 @@ def test_somebody_removed_it(node, tmp_path):
 
 def pods_run(node: Node) -> None:
     """What Multus and whereabouts bring to a node."""
-    node.put(f"{BIN}/multus-shim", b"x")
-    node.put(f"{CONFIG}/00-multus.conf", b"{}")
-    node.put(f"{CONFIG}/multus.d/multus.kubeconfig", b"{}")
-    node.put(f"{CONFIG}/whereabouts.d/whereabouts.conf", b"{}")
+    node.place(f"{BIN}/multus-shim", b"x")
+    node.place(f"{CONFIG}/00-multus.conf", b"{}")
+    node.place(f"{CONFIG}/multus.d/multus.kubeconfig", b"{}")
+    node.place(f"{CONFIG}/whereabouts.d/whereabouts.conf", b"{}")
     os.makedirs(f"{node.root}/etc/cni/multus/net.d", exist_ok=True)
 
 
 def test_what_multus_left_goes_unless_it_was_there_before(node, tmp_path):
-    node.put(f"{BIN}/passthru", b"theirs")
-    node.put(f"{CONFIG}/10-bridge.conflist", b"{}")
+    node.place(f"{BIN}/passthru", b"theirs")
+    node.place(f"{CONFIG}/10-bridge.conflist", b"{}")
     start = node.tree()
     run(node, {**bundle(tmp_path, bridge=b"br"), "daemons": ["multus", "whereabouts"]})
     pods_run(node)
@@ -227,13 +227,13 @@ def test_daemons_are_known_from_every_run_until_the_teardown(node, tmp_path):
 
 def test_files_of_somebody_where_multus_only_reads_stay(node, tmp_path):
     run(node, {**bundle(tmp_path, bridge=b"br"), "daemons": ["multus"]})
-    node.put("etc/cni/multus/net.d/10-lab.conf", b"{}")
+    node.place("etc/cni/multus/net.d/10-lab.conf", b"{}")
     run(node)
     assert list(node.tree()) == ["etc/cni/multus/net.d/10-lab.conf"]
 
 
 def test_where_nothing_was_done_nothing_is_cleared(node):
-    node.put(f"{CONFIG}/00-multus.conf", b"{}")
+    node.place(f"{CONFIG}/00-multus.conf", b"{}")
     result = run(node)
     assert (result["changed"], list(node.tree())) == (False, [f"{CONFIG}/00-multus.conf"])
 
@@ -286,7 +286,7 @@ def test_refusals(spec, words):
 
 def test_a_check_mode_before_anything_was_gathered(node):
     """Checksums are not known yet: what is missing will be placed, and what is there may be replaced."""
-    node.put(f"{BIN}/bridge", b"old")
+    node.place(f"{BIN}/bridge", b"old")
     ahead = {"bundle": manifest_of("k", {"bridge": "", "sriov": ""}), "archive": None}
     result = run(node, ahead, dry_run=True)
     assert [name for action, name in actions(result) if action == "place_plugin"] == ["bridge", "sriov"]
@@ -317,8 +317,8 @@ def test_verification_looks_at_multus_where_that_is_wanted(node):
     assert failed(node, {"multus": "thick"}) == [
         "Multus: the first network configuration is none and not that of Multus"
     ]
-    node.put(f"{CONFIG}/00-multus.conf", b'{"type": "multus-shim"}')
-    node.put(f"{BIN}/multus-shim")
+    node.place(f"{CONFIG}/00-multus.conf", b'{"type": "multus-shim"}')
+    node.place(f"{BIN}/multus-shim")
     assert failed(node, {"multus": "thick"}) == []
     assert failed(node, {"multus": "thick"}, "no socket") == ["Multus: no socket"]
 

@@ -43,8 +43,8 @@ def node(tmp_path):
 
 
 def test_in_order(node, tmp_path):
-    node.put(f"{BIN}/kubelet", b"old")
-    node.put("opt/cni/bin/multus", b"not ours")
+    node.place(f"{BIN}/kubelet", b"old")
+    node.place("opt/cni/bin/multus", b"not ours")
     start = node.tree()
     made = bundle(tmp_path, kubelet=b"new", kubeadm=b"adm")
     assert run(node, {**made, "archive": None})["archive_needed"]
@@ -67,7 +67,7 @@ def test_they_and_cni_plugins_do_not_know_of_each_other(node, tmp_path):
 
 @pytest.mark.parametrize("cut", range(8))
 def test_cut_off(node, tmp_path, cut):
-    node.put(f"{BIN}/kubelet", b"old")
+    node.place(f"{BIN}/kubelet", b"old")
     start = node.tree()
     made = bundle(tmp_path, kubelet=b"new", kubeadm=b"adm")
     with node.cut_off(cut):
