@@ -91,7 +91,8 @@ collection:
 lock: ## Resolve the pins into locks again
 	@$(IN_VENV) && cd requirements && compile="uv pip compile --generate-hashes --universal --no-header -q" \
 	  && $$compile --python-version 3.11 dev.in -o dev.lock && $$compile --python-version 3.12 unit.in -o unit.lock \
-	  && $$compile --python-version 3.11 bootstrap.in -o bootstrap.lock
+	  && $$compile --python-version 3.11 bootstrap.in -o bootstrap.lock \
+	  && $$compile --python-version 3.11 --no-deps peer.in -o peer.lock
 
 clean: lab-down ## Take the lab down and remove what was made in the checkout
 	@rm -rf .build .lab

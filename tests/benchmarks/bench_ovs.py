@@ -10,15 +10,15 @@ network namespace of its own; its packages are fetched where they are not instal
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import ovs_peer
+from plays import Tasks, task_seconds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / ".build/collections"))
@@ -29,8 +29,6 @@ from ansible_collections.nfv.fastpath.tests.ovs_sandbox import Sandbox, make_san
 
 ROUNDS = 5
 LIMIT = 0.1
-# The first task of every play: what it costs to begin (plugins, a connection) belongs to nobody's keys.
-BEGIN: list[dict[str, Any]] = [{"ansible.builtin.ping": {}}]
 # What the database keeps of a transaction of ours.
 COMMENT = "nfv.fastpath"
 KEYS = {
@@ -48,6 +46,7 @@ KEYS = {
     "vlan-limit": 2,
 }
 PORTS = [{"name": f"tap{number}", "type": "internal", "tag": number} for number in range(1, 5)]
+TEXTS = {key: str(value).lower() for key, value in KEYS.items()}
 SPEC = {"other_config": KEYS, "bridges": [{"name": "br0", "ports": PORTS}]}
 # The module as it is, with the sandbox in place of the node; its action plugin is linked beside it.
 MODULE = """\
@@ -68,56 +67,30 @@ main()
 """
 
 
-def peer_tasks(*options: str) -> list[dict[str, Any]]:
-    """One command for each key, bridge and port; ``options`` of each command."""
-    base = ["ovs-vsctl", "--timeout=20", *options]
-    texts = {key: str(value).lower() for key, value in KEYS.items()}
-    argvs = [[*base, "set", "Open_vSwitch", ".", f"other_config:{key}={text}"] for key, text in texts.items()]
-    argvs.append([*base, "--may-exist", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])
-    for port in PORTS:
-        name, tag = port["name"], f"tag={port['tag']}"
-        change = ["--may-exist", "add-port", "br0", name, tag, "--", "set", "Interface", name, "type=internal"]
-        argvs.append([*base, *change])
-    return [{"ansible.builtin.command": {"argv": argv}, "changed_when": True} for argv in argvs]
-
-
-def play_seconds(folder: Path, tasks: list[dict[str, Any]], variables: Mapping[str, str]) -> float:
-    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
-    path = folder / "play.yml"
-    path.write_text(json.dumps(play))
-    environ = {"ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".build/collections"), **os.environ, **variables}
-    environ.update({"ANSIBLE_LIBRARY": str(folder / "library"), "ANSIBLE_ACTION_PLUGINS": str(folder / "action")})
-    environ["ANSIBLE_LOCALHOST_WARNING"] = "false"
-    started = time.monotonic()
-    argv = ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(path)]
-    done = subprocess.run(argv, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    return time.monotonic() - started
-
-
-def in_plays(sandbox: Sandbox, folder: Path, plays: Mapping[str, list[dict[str, Any]]]) -> dict[str, float]:
-    """Seconds that tasks add to a play: the median of each, in turns, so that all meet the same noise."""
-    seconds: dict[str, list[float]] = {"nothing": [], **{name: [] for name in plays}}
-    for tasks in plays.values():
-        # The first run of anything pays for files that are not in memory yet.
-        play_seconds(folder, tasks[:1], sandbox.variables)
-    for _round in range(ROUNDS):
-        for name, found in seconds.items():
+def in_plays(sandbox: Sandbox, folder: Path, plays: Mapping[str, Tasks]) -> dict[str, float]:
+    """The median of each, in turns, so that all meet the same noise; the first turn only fills memory."""
+    seconds: dict[str, list[float]] = {name: [] for name in plays}
+    for _turn in range(ROUNDS + 1):
+        for name, tasks in plays.items():
             clean(sandbox)
-            found.append(play_seconds(folder, BEGIN + plays.get(name, []), sandbox.variables))
-            if name in plays and sandbox.vsctl("list-ports", "br0").split() != [port["name"] for port in PORTS]:
+            seconds[name].append(in_sandbox(sandbox, folder, tasks))
+            if sandbox.vsctl("list-ports", "br0").split() != [port["name"] for port in PORTS]:
                 sys.exit(f"{name}: the ports were not made")
-    without = statistics.median(seconds["nothing"])
-    return {name: statistics.median(seconds[name]) - without for name in plays}
+    return {name: statistics.median(found[1:]) for name, found in seconds.items()}
 
 
-def transactions(sandbox: Sandbox, folder: Path, tasks: list[dict[str, Any]]) -> int:
+def in_sandbox(sandbox: Sandbox, folder: Path, tasks: Tasks) -> float:
+    plugins = {"ANSIBLE_LIBRARY": str(folder / "library"), "ANSIBLE_ACTION_PLUGINS": str(folder / "action")}
+    plugins["ANSIBLE_COLLECTIONS_PATH"] = ovs_peer.collections_path()
+    return task_seconds(tasks, folder, **sandbox.variables, **plugins)
+
+
+def transactions(sandbox: Sandbox, folder: Path, tasks: Tasks) -> int:
     """How many it takes. ovs-vswitchd has its own, which say nothing about themselves."""
     counts = [sandbox.transactions(COMMENT)]
     clean(sandbox)
     for _run in range(2):
-        play_seconds(folder, tasks, sandbox.variables)
+        in_sandbox(sandbox, folder, tasks)
         counts.append(sandbox.transactions(COMMENT))
     if counts[1] != counts[2]:
         sys.exit("a second run wrote to the database")
@@ -161,15 +134,18 @@ def main() -> None:
         sandbox.start_server()
         sandbox.start_vswitchd()
         try:
-            ours, peer = [{"ovs_in_sandbox": {"spec": SPEC}}], peer_tasks(f"--db={sandbox.socket}")
+            ours: Tasks = [{"ovs_in_sandbox": {"spec": SPEC}}]
+            modules = ovs_peer.by_modules(TEXTS, PORTS, sandbox.socket)
+            commands = ovs_peer.by_commands(TEXTS, PORTS, sandbox.socket)
             count = transactions(sandbox, folder, ours)
-            found = in_plays(sandbox, folder, {"ours": ours, "peer": peer})
-            told = f"a task of ovs-vsctl for each; {count} transaction against {len(peer)}"
-            row("12 keys, a bridge, 4 ports, on this machine", found["ours"], found["peer"], told, LIMIT)
+            found = in_plays(sandbox, folder, {"ours": ours, "modules": modules, "commands": commands})
+            name = "12 keys, a bridge, 4 ports, on this machine"
+            row(name, found["ours"], found["modules"], ovs_peer.MODULES, LIMIT)
+            row(name, found["ours"], found["commands"], ovs_peer.COMMANDS, LIMIT)
             if count != 1:
                 sys.exit(f"{count} transactions instead of one")
-            engine, bare = on_the_node(sandbox, [task["ansible.builtin.command"]["argv"] for task in peer])
-            row("the same on the node, checks included", engine, bare, f"{len(peer)} runs of ovs-vsctl", 2.0)
+            engine, bare = on_the_node(sandbox, [task["ansible.builtin.command"]["argv"] for task in commands])
+            row("the same on the node, checks included", engine, bare, f"{len(commands)} runs of ovs-vsctl", 2.0)
         finally:
             sandbox.stop()
 
