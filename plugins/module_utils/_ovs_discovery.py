@@ -42,7 +42,7 @@ NODES = "/sys/devices/system/node"
 
 def read_service(host: Host, serving: bool) -> Service:
     """Which programs run and which would."""
-    program = _start_program(host)
+    program = _resolved(host, _start_program(host))
     if not host.exists(program):
         return Service(server=serving)
     pid = vswitchd_pid(host)
@@ -51,7 +51,7 @@ def read_service(host: Host, serving: bool) -> Service:
         server=serving,
         running=pid is not None,
         running_program=host.link_target(f"/proc/{pid}/exe") if pid else None,
-        selected_program=_resolved(host, program),
+        selected_program=program,
     )
 
 
