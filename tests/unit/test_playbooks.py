@@ -13,7 +13,15 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = ("plan", "site", "verify", "teardown", "cluster")
 CHECKED_FIRST = ("plan", "site")
-OWN_PLAY = {"plan": "Plan", "site": "Apply", "verify": "Verify", "teardown": "Tear down", "cluster": "Cluster"}
+OWN_PLAY = {
+    "plan": "Plan",
+    "site": "Apply",
+    "verify": "Verify",
+    "teardown": "Tear down",
+    "cluster": "Cluster",
+    "members": "Members",
+}
+PLAYBOOK = "ansible.builtin.import_playbook"
 IMPORT, INCLUDE = "ansible.builtin.import_role", "ansible.builtin.include_role"
 ASKED = "fastpath_kubeconfig is defined"
 CHECKS = ("networks/spec", "networks/check", "multus/check")
@@ -26,6 +34,12 @@ def plays(name):
 def play(name):
     """The one that is about nodes."""
     (found,) = [each for each in plays(name) if each["name"] == OWN_PLAY[name]]
+    return found
+
+
+def imported_as(name, other):
+    """How a playbook imports another one."""
+    (found,) = [each for each in plays(name) if each.get(PLAYBOOK) == f"{other}.yml"]
     return found
 
 
@@ -100,15 +114,23 @@ def test_what_is_not_asked_for_costs_nothing(role, variable):
 
 @pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_new_nodes_join_before_anything_waits_for_members(name):
-    names = [each["name"] for each in plays(name)]
-    members = plays(name)[names.index("Members")]
-    (step,) = steps(members)
-    assert short(step) == "kubernetes/new" and "fastpath_kubernetes" in step["when"]
-    assert members.get("check_mode", False) == (name == "plan")
+    imported = [each.get(PLAYBOOK) for each in plays(name)]
+    assert imported.index("members.yml") < imported.index("cluster.yml")
+    assert imported_as(name, "members").get("vars", {}) == ({"members_are_planned": True} if name == "plan" else {})
+    assert play("members")["check_mode"] == "{{ members_are_planned | default(ansible_check_mode) }}"
+
+
+def test_a_node_joins_with_what_keeps_pods_off():
+    look, runtime, join = steps(play("members"))
+    assert [short(step) for step in (look, runtime, join)] == [
+        "kubernetes/look",
+        "container_runtime",
+        "kubernetes/join",
+    ]
+    assert "fastpath_kubernetes" in look["when"]
     # With what takes it away again: without a cluster's part nobody would.
-    assert step["vars"] == {"kubernetes_taint": "{{ " + ASKED + " }}"}
+    assert join["vars"] == {"kubernetes_taint": "{{ " + ASKED + " }}"}
     assert [each["when"] for each in steps(play("site")) if short(each) == "rollout/back"] == [ASKED]
-    assert names.index("Members") < next(n for n, each in enumerate(plays(name)) if "import_playbook" in str(each))
 
 
 def test_images_are_there_before_what_needs_them():
@@ -122,7 +144,10 @@ def test_without_a_cluster_nothing_of_it_is_done(name):
     """Every step that talks to a cluster says so itself, or its whole playbook is left out."""
     cluster = {"device_plugin", "networks", "multus", "cni_plugins", "rollout/out", "rollout/back"}
     for each in plays(name):
-        if "ansible.builtin.import_playbook" in each:
+        if each.get(PLAYBOOK) == "members.yml":
+            assert not cluster & set(roles("members"))
+            continue
+        if PLAYBOOK in each:
             assert ASKED in str(each["when"])
             continue
         for step in steps(each):
@@ -138,8 +163,7 @@ def test_the_plan_is_the_run_in_check_mode():
     planned = steps(play("plan"))
     assert steps(play("site"))[: len(planned)] == planned
     assert roles("site")[len(planned) :] == ["verify", "rollout/back"]
-    (cluster,) = [each for each in plays("plan") if "ansible.builtin.import_playbook" in each]
-    assert cluster["vars"] == {"cluster_nodes_follow": True, "cluster_is_planned": True}
+    assert imported_as("plan", "cluster")["vars"] == {"cluster_nodes_follow": True, "cluster_is_planned": True}
     assert play("cluster")["check_mode"] == "{{ cluster_is_planned | default(ansible_check_mode) }}"
 
 
@@ -172,7 +196,7 @@ def test_a_node_is_back_only_after_it_was_verified_and_offers_its_devices():
 def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
     names = [each["name"] for each in plays("site")]
     assert names.index("Bring about the cluster's part") < names.index("Apply")
-    assert plays("site")[-1]["ansible.builtin.import_playbook"] == "verify.yml"
+    assert plays("site")[-1][PLAYBOOK] == "verify.yml"
     order = [*CHECKS, "images", "cni_plugins", "multus", "networks", "device_plugin"]
     assert roles("cluster") == order
     assert "serial" not in play("cluster")
