@@ -197,7 +197,6 @@ def test_covering(there, wanted, same):
 )
 @pytest.mark.parametrize("kind", ["limits", "requests"])
 def test_amounts_are_compared_and_not_their_texts(there, wanted, same, kind):
-    pytest.importorskip("kubernetes")
     have = {"resources": {kind: {"memory": there, "cpu": "1"}}}
     assert covers(have, {"resources": {kind: {"memory": wanted}}}) is same
 

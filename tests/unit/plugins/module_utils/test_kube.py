@@ -167,7 +167,6 @@ def kubeconfig(folder: Any, server: str) -> str:
 
 
 def test_the_real_door(tmp_path, real_server):
-    pytest.importorskip("kubernetes")
     url, seen = real_server
     request = connect(kubeconfig(tmp_path, url), "x")
     kube = Kube(request)
@@ -182,14 +181,12 @@ def test_the_real_door(tmp_path, real_server):
 
 
 def test_nobody_behind_the_real_door(tmp_path):
-    pytest.importorskip("kubernetes")
     kube = Kube(connect(kubeconfig(tmp_path, "http://127.0.0.1:9")), patience=0)
     with pytest.raises(KubeError, match="did not answer GET /x"):
         kube.get("/x")
 
 
 def test_no_such_kubeconfig(tmp_path):
-    pytest.importorskip("kubernetes")
     with pytest.raises(FastpathError, match="fastpath_kubeconfig = "):
         connect(str(tmp_path / "none"))
     with pytest.raises(FastpathError, match="fastpath_kubeconfig = "):
