@@ -121,8 +121,7 @@ class Cache:
     def _build(self, kind: str, key: str, inputs: Any, build: Callable[[Path], None]) -> Path:
         entry = self.path(kind, key)
         for stale in [entry, *self.root.glob(f".{kind}-{key}.*")]:
-            if stale.exists():
-                shutil.rmtree(stale)
+            remove(stale)
         work = self.root / f".{kind}-{key}.{os.getpid()}"
         work.mkdir(mode=0o755)
         try:
@@ -168,6 +167,12 @@ class Cache:
                     shutil.rmtree(entry)
                     removed.append(entry)
         return removed
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it. One that is not there is no error; one that cannot be removed is."""
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import components, extras, images, join, network, pki, process, services
+from .cache import remove
 from .errors import LabError
 from .netns import Connection, connect
 from .oci import Layout
@@ -106,7 +107,7 @@ class ControlPlane:
         with self.lab.locked():
             self._stop()
             self.kubeconfig.unlink(missing_ok=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
 
     def restart(self) -> None:
         """End all parts at once, as a power cut would, and start them again with the same data."""
@@ -288,7 +289,7 @@ class ControlPlane:
             partial.mkdir(parents=True)
             _copy(self.folder / "etcd", partial / "etcd")
             _write(partial / "nodes.json", json.dumps(sorted(nodes)))
-            shutil.rmtree(target, ignore_errors=True)
+            remove(target)
             os.rename(partial, target)
 
     def _place_has_data(self) -> bool:
@@ -323,7 +324,7 @@ class ControlPlane:
     def _take(self, data: Path) -> None:
         fresh = self.folder / f".etcd.{os.getpid()}"
         _copy(data, fresh)
-        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+        remove(self.folder / "etcd")
         os.rename(fresh, self.folder / "etcd")
 
     # -- nodes -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import build_disk, build_roots, fresh, host, network, process, services
-from .cache import Cache, digest, locked
+from .cache import Cache, digest, locked, remove
 from .control_plane import ControlPlane
 from .errors import LabError
 from .node import Machine, Site
@@ -169,7 +169,7 @@ class Lab:
             yield other
         finally:
             other.down()
-            shutil.rmtree(other.state, ignore_errors=True)
+            remove(other.state)
 
     def up(self, names: Sequence[str] = (), boot: bool = False) -> list[str]:
         """Start the named nodes (or the default ones); return those that were started.
@@ -283,8 +283,8 @@ class Lab:
         network.remove(self.netns)
         self._settings().unlink(missing_ok=True)
         (self.state / "kubeconfig").unlink(missing_ok=True)
-        for folder in filter(Path.exists, (self.state / "nodes", self.state / "control-plane", self.run_dir)):
-            shutil.rmtree(folder)
+        for folder in (self.state / "nodes", self.state / "control-plane", self.run_dir):
+            remove(folder)
         with contextlib.suppress(OSError):
             self.run_dir.parent.rmdir()
         self._site = None
