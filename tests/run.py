@@ -36,12 +36,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``passed`` and ``failed`` count tests where the part counts them, else the part itself."""
+    """``passed``, ``failed`` and ``skipped`` count tests where the part counts them, else the part itself."""
 
     part: Part
     seconds: float
     passed: int
     failed: int
+    skipped: int
 
 
 def parts(make: str = "make") -> list[Part]:
@@ -73,16 +74,18 @@ def run(part: Part) -> Outcome:
     return outcome
 
 
-def counted(text: str, code: int) -> tuple[int, int]:
-    """Tests that passed and failed: the sum of pytest's closing lines, else one for the part."""
-    closing = [line for line in text.splitlines() if re.search(r"\d+ (passed|failed|error)s? ?.* in [\d.]+s", line)]
-    passed = sum(int(number) for line in closing for number in re.findall(r"(\d+) passed", line))
-    failed = sum(int(number) for line in closing for number in re.findall(r"(\d+) (?:failed|errors?)\b", line))
+def counted(text: str, code: int) -> tuple[int, int, int]:
+    """Tests that passed, failed and were skipped: the sum of pytest's closing lines, else one for the part."""
+    closing = [line for line in text.splitlines() if re.search(r"\d+ (passed|failed|error|skipped).* in [\d.]+s", line)]
+    passed, failed, skipped = (
+        sum(int(number) for line in closing for number in re.findall(rf"(\d+) (?:{word})\b", line))
+        for word in ("passed", "failed|errors?", "skipped")
+    )
     if code and not failed:
         failed = 1
     if not passed and not failed:
         passed = 1
-    return passed, failed
+    return passed, failed, skipped
 
 
 def main(names: list[str]) -> int:
@@ -92,9 +95,11 @@ def main(names: list[str]) -> int:
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool, bounded.interruptible():
         outcomes = list(pool.map(run, [part for part in chosen if not part.uses_lab]))
         outcomes += [run(part) for part in chosen if part.uses_lab]
-    print("\npart            seconds  passed  failed")
+    print("\npart            seconds  passed  failed  skipped")
     for outcome in outcomes:
-        print(f"{outcome.part.name:14} {outcome.seconds:8.0f} {outcome.passed:7} {outcome.failed:7}")
+        print(
+            f"{outcome.part.name:14} {outcome.seconds:8.0f} {outcome.passed:7} {outcome.failed:7} {outcome.skipped:8}"
+        )
     print(f"{'all':14} {time.monotonic() - started:8.0f}")
     failed = sum(outcome.failed for outcome in outcomes)
     print(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
