@@ -21,7 +21,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import parse_devices
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._images import image
-from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import JOIN
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions import cni_plugins
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE as NETWORKS
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._plain import plain
@@ -103,15 +102,11 @@ def cluster_members(hosts: Any, result: str, join_result: str = "") -> dict[str,
                 "devices": seen["devices"],
                 "fingerprint": seen["fingerprint"],
                 "boot_id": seen.get("boot_id", ""),
-                "joins": _joins(variables.get(join_result) or {}),
+                "joins": bool((variables.get(join_result) or {}).get("joins")),
                 "pools": variables.get("fastpath_pools"),
                 "prefix": variables.get("fastpath_resource_prefix"),
             }
     return found
-
-
-def _joins(result: Mapping[str, Any]) -> bool:
-    return any(step.get("action") == JOIN for step in result.get("operations") or ())
 
 
 class FilterModule:

@@ -111,6 +111,11 @@ def plan_join(current: JoinState, desired: JoinSpec, secrets: Secrets, looking_a
     return Plan(tuple(operations), {"joined": current.joined}, {"joined": True})
 
 
+def joins(plan: Plan) -> bool:
+    """Whether the node becomes a member."""
+    return any(operation.action == JOIN for operation in plan.operations)
+
+
 def _reset(current: JoinState) -> list[Operation]:
     """A control plane may be whole though nobody saw the end of kubeadm, so that it takes consent."""
     if not current.half:

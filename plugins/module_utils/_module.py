@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
 
 STATE_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -28,8 +29,16 @@ DESIRED_OPTIONS: dict[str, Any] = {
 }
 
 
-def run_concern(module: AnsibleModule, concern: Concern[Any, Any], spec: Any) -> None:
-    """Bring a concern about, or tear it down, and leave through ``exit_json`` or ``fail_json``."""
+def run_concern(
+    module: AnsibleModule,
+    concern: Concern[Any, Any],
+    spec: Any,
+    also: Callable[[Plan], dict[str, Any]] = lambda _plan: {},
+) -> None:
+    """Bring a concern about, or tear it down, and leave through ``exit_json`` or ``fail_json``.
+
+    ``also``: what the result says beside what all of them do.
+    """
     request = Request(
         spec=spec,
         present=module.params["state"] == "present",
@@ -42,7 +51,7 @@ def run_concern(module: AnsibleModule, concern: Concern[Any, Any], spec: Any) ->
         plan = converge(concern, request)
         for warning in plan.warnings:
             module.warn(warning)
-        return plan.result()
+        return {**plan.result(), **also(plan)}
 
     run_guarded(module, work)
 

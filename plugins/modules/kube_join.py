@@ -120,6 +120,11 @@ disruptive:
   returned: success
   type: bool
   sample: false
+joins:
+  description: Whether the node is no member and becomes one, or would in check mode.
+  returned: success
+  type: bool
+  sample: true
 problems:
   description: Everything that is wrong with the request.
   returned: when the request is refused
@@ -129,7 +134,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import Secrets
+from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join import Secrets, joins
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_join_node import KubeJoinConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._module import STATE_OPTIONS, run_concern
 
@@ -151,7 +156,7 @@ def main() -> None:
     secrets = Secrets(**{name: module.params[name] or "" for name in (*names, "ca")})
     # In check mode, what would install programs did not.
     concern = KubeJoinConcern(Host(), secrets, module.check_mode, module.params["taint"])
-    run_concern(module, concern, module.params["spec"] or {})
+    run_concern(module, concern, module.params["spec"] or {}, lambda plan: {"joins": joins(plan)})
 
 
 if __name__ == "__main__":

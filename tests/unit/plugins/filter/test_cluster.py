@@ -115,7 +115,7 @@ def test_members_by_their_names_in_the_cluster():
         "host1": {"seen": seen, "fastpath_node_name": "node1.example.com", "fastpath_resource_prefix": "e.com"},
         "host2": {"seen": {"failed": True}},
         "host3": {},
-        "host4": {"seen": seen, "join": {"operations": [{"action": "join_cluster"}]}},
+        "host4": {"seen": seen, "join": {"joins": True}},
         "host5": {"seen": seen, "join": {"skipped": True}},
     }
     found = {

@@ -61,6 +61,7 @@ def test_kube_join(tmp_path, monkeypatch):
     secrets = {"bootstrap_kubeconfig": of_join.BOOTSTRAP.bootstrap_kubeconfig, "ca": of_join.CA}
     done = three_runs(kube_join, spec=of_join.BY_KUBECONFIG, **secrets)
     assert of_join.TOKEN not in json.dumps(done["operations"]) + json.dumps(done["diff"])
+    assert done["joins"] and not run(kube_join, spec=of_join.BY_KUBECONFIG, **secrets)["joins"]
     assert run(kube_join, state="absent")["changed"]
     refused = run(kube_join, spec=of_join.BY_KUBEADM, token="abc.def")
     assert refused["failed"] and "abc.def" not in refused["msg"]
