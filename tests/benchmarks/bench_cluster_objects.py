@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from plays import Tasks, task_seconds
+from plays import CHECKOUT, LAB, Tasks, run, task_seconds
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-LAB = str(CHECKOUT / "tests/lab/lab")
 KUBECONFIG = str(CHECKOUT / ".lab/kubeconfig")
 OBJECTS = 20
 ROUNDS = 3
 LIMIT = 1 / 5
-
-
-def run(argv: list[str]) -> str:
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=1800, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    return done.stdout
 
 
 def definitions(turn: str) -> Tasks:

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import ovs_peer
 from bench_ovs import PORTS, SPEC, TEXTS, row
-from plays import Tasks, task_seconds
+from plays import LAB, Tasks, run, task_seconds
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-LAB = str(CHECKOUT / "tests/lab/lab")
 NODE = "node1"
 ROUNDS = 3
 LIMIT = 0.1
@@ -26,13 +23,6 @@ CLEAN = (
     "ovs-vsctl --timeout=20 --if-exists del-br br0 -- clear Open_vSwitch . other_config;"
     " rm -f /etc/fastpath/ovs_dpdk.json /var/lib/fastpath/ovs_dpdk.json"
 )
-
-
-def run(argv: list[str]) -> str:
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    return done.stdout
 
 
 def on_node(command: str) -> str:

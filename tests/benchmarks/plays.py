@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+LAB = str(CHECKOUT / "tests/lab/lab")
 Tasks = list[dict[str, Any]]
 # The first task of every play: plugins are loaded and a connection is there afterwards.
 BEGIN: Tasks = [{"ansible.builtin.ping": {}}]
@@ -48,6 +49,14 @@ def task_seconds(
     if done.returncode:
         sys.exit(done.stdout[-6000:] + done.stderr[-3000:])
     return seconds_after_the_first(json.loads(done.stdout)["plays"][0]["tasks"])
+
+
+def run(argv: list[str]) -> str:
+    """What a command that must succeed says."""
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=1800, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(argv)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done.stdout
 
 
 def seconds_after_the_first(tasks: list[Mapping[str, Any]]) -> float:
