@@ -8,15 +8,14 @@ One story in order: each chapter starts from the state that the former left, as 
 
 from __future__ import annotations
 
+import example_pods
 import pytest
 from cluster import (
     CLUSTER,
-    PREFIX,
     allocatable,
     examples,
     get,
     inside,
-    network_status,
     objects,
     pod,
     start,
@@ -61,29 +60,16 @@ def test_3_the_second_run_writes_nothing(story):
 
 
 def test_4_pods_have_their_devices_and_packets_flow(story):
-    first, second = PAIR
     start(examples())
-    peer = network_status(f"fast-{second}")["net1"]["ips"][0]
-    said = inside(f"fast-{first}", f"ping -c 5 -w 20 -I net1 {peer}")
-    assert "5 packets received" in said, said
+    example_pods.packets_go_across()
 
 
 def test_5_a_pod_sees_its_device_on_its_numa_node(story):
-    name = f"PCIDEVICE_{PREFIX}_IGB_DPDK".upper().replace(".", "_").replace("/", "_")
-    seen = dict(line.split("=", 1) for line in inside("dpdk", "env").splitlines() if "=" in line)
-    address = seen[name]
-    group = inside("dpdk", f"basename $(readlink /sys/bus/pci/devices/{address}/iommu_group)").strip()
-    assert group in inside("dpdk", "ls /dev/vfio").split()
-    assert network_status("dpdk")["net1"]["device-info"]["pci"]["pci-address"] == address
-    assert inside("dpdk", f"cat /sys/bus/pci/devices/{address}/numa_node").strip() == "1"
-    assert inside("dpdk", "grep Cpus_allowed_list /proc/self/status").split()[1] == "1"
+    example_pods.the_program_has_its_device()
 
 
 def test_6_two_networks_are_two_interfaces(story):
-    seen = network_status("two-networks")
-    assert {seen[name]["name"] for name in ("net1", "net2")} == {"default/fast", "default/lan"}
-    shown = inside("two-networks", "ip -o -4 addr")
-    assert all(seen[name]["ips"][0] in shown for name in ("eth0", "net1", "net2"))
+    example_pods.two_networks_are_two_interfaces()
 
 
 def test_7_verification_passes(story):
@@ -93,8 +79,7 @@ def test_7_verification_passes(story):
 def test_8_teardown_does_not_take_devices_from_under_pods_without_consent(story):
     playbook("teardown", *CLUSTER).must_fail("fastpath_disruption_ok", "default/dpdk")
     assert inside("dpdk", "ls /dev/vfio").split() != []
-    peer = network_status(f"fast-{PAIR[1]}")["net1"]["ips"][0]
-    assert "2 packets received" in inside(f"fast-{PAIR[0]}", f"ping -c 2 -w 20 -I net1 {peer}")
+    example_pods.packets_go_across(2)
 
 
 def test_9_teardown_leaves_the_cluster_as_it_was(story):
