@@ -174,7 +174,7 @@ def test_2_a_plan_writes_nothing(site):
 
 
 def test_2_a_plan_foresees_a_node_that_is_yet_to_join(site):
-    joins = {"operations": [asdict(Operation("join_cluster", "init"))], "changed": True}
+    joins = {"joins": True, "changed": True}
     answers = {"kube_join": {"node1": joins, "node2": {}}, "preflight": DISRUPTS}
     there = site.cluster.items.pop(("Node", "", "node1"))
     more = {"fastpath_kubernetes": {"join": "init"}, "fastpath_disruption_ok": True}
@@ -200,6 +200,25 @@ def test_2_a_cluster_that_is_too_old_is_refused_as_early(site, monkeypatch):
     assert (refused.out.count("fatal: "), refused.out.count("variable: ")) == (1, 1)
     assert site.cluster.writes == []
     assert site.calls() == {"preflight": 2}
+
+
+def test_2_a_device_plugin_of_others_is_found_as_early(site):
+    others = {"name": "theirs", "image": "registry.example.com/sriov-network-device-plugin:v3.9.0"}
+    template = {"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": [others]}}
+    there = site.cluster.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "theirs", "namespace": "kube-system"},
+            "spec": {"selector": {"matchLabels": {"app": "theirs"}}, "template": template},
+        }
+    )
+    try:
+        site.run("site", **NEW).must_fail("DaemonSet kube-system/theirs", "runs registry.example.com/sriov-network")
+        assert site.cluster.writes == []
+        assert site.calls() == {"preflight": 2}
+    finally:
+        site.cluster.drop(there)
 
 
 @pytest.mark.parametrize("empty", [{"fastpath_pools": {}, "fastpath_sriov": [], "fastpath_vdpa": []}, {}])

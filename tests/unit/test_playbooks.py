@@ -24,7 +24,7 @@ OWN_PLAY = {
 PLAYBOOK = "ansible.builtin.import_playbook"
 IMPORT, INCLUDE = "ansible.builtin.import_role", "ansible.builtin.include_role"
 ASKED = "fastpath_kubeconfig is defined"
-CHECKS = ("networks/spec", "networks/check", "multus/check")
+CHECKS = ("networks/spec", "networks/check", "multus/check", "device_plugin/check")
 
 
 def plays(name):
