@@ -64,6 +64,11 @@ class Sandbox(Host):
         link = self.folder / "etc/alternatives/ovs-vswitchd"
         link.unlink(missing_ok=True)
         link.symlink_to(program)
+        # The sandbox takes links for a node's own, so what they end at is there, too.
+        shown = self.folder / program.relative_to("/")
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        if not shown.exists():
+            shown.symlink_to(program)
         self.program = program
 
     @property
