@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule integration integration-full bench docs \
+.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule playbooks integration integration-full bench docs \
 	lab-build lab-up lab-down lab-status lab-ssh lab-control-plane collection lock clean
 
 CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
@@ -47,6 +47,9 @@ sanity: ## ansible-test sanity
 molecule: collection lab-up ## Every role's scenario, two nodes at a time (SCENARIO= for one)
 	@$(IN_VENV) && python tests/tools/molecule.py $(SCENARIO)
 
+playbooks: collection ## The cluster's playbooks and roles on an API server in memory, without nodes
+	@$(IN_VENV) && python -m pytest -q --durations=10 -m no_nodes tests/integration
+
 # Tests of one node run on both at a time, the others after them.
 FORM = and not slow
 integration-full: FORM =
@@ -55,7 +58,7 @@ integration-full: collection ## Tests on emulated nodes, full forms
 integration integration-full:
 	@$(IN_VENV) && code=0; \
 	  python -m pytest -q --durations=10 -n 2 --dist worksteal -m "one_node $(FORM)" tests/integration || code=1; \
-	  python -m pytest -q --durations=20 -m "not one_node $(FORM)" tests/integration || code=1; exit $$code
+	  python -m pytest -q --durations=20 -m "not one_node and not no_nodes $(FORM)" tests/integration || code=1; exit $$code
 
 bench: collection lab-up ## Ratios against peers and the kernel's own time, measured side by side
 	@$(IN_VENV) && python tests/benchmarks/run.py

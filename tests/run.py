@@ -54,6 +54,7 @@ def parts(make: str = "make") -> list[Part]:
         Part("lint", target("lint")),
         Part("unit", target("unit")),
         Part("sanity", target("sanity")),
+        Part("playbooks", target("playbooks")),
         Part("molecule", target("molecule"), uses_lab=True, limit_seconds=3600),
         Part("integration", target("integration"), uses_lab=True, limit_seconds=4200),
     ]

@@ -26,6 +26,7 @@ from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server, two_nodes
 from nodes import CHECKOUT, Play
 
+pytestmark = pytest.mark.no_nodes
 STUB = (CHECKOUT / "tests/integration/stub_module.py").read_text()
 PARTS = ("ansible.cfg", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
 # The others talk to the cluster or write the report. What a node has is read, and this machine has nothing.

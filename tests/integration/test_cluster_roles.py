@@ -14,6 +14,7 @@ from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from fake_api import api_server, two_nodes
 from nodes import Play, playbook
 
+pytestmark = pytest.mark.no_nodes
 NETWORKS = [
     {"name": "fast", "namespace": "apps", "type": "host-device", "pool": "nic", "ipam": {"type": "static"}},
     {"name": "far", "type": "macvlan", "master": "eth0", "ipam": {"type": "whereabouts", "range": "192.0.2.0/24"}},
