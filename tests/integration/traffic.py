@@ -25,6 +25,7 @@ NIC_PORT, VM_PORT = "dpdk0", "vhost0"
 SOCKET = "/run/vhost/vhost0.sock"
 ENOUGH = 2000
 SECONDS = 120.0
+QUIET_SECONDS = 10.0
 DROPS = re.compile(r"drop|missed|error")
 
 
@@ -54,12 +55,19 @@ class Testpmd:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self._wait_for(PROMPT)
+        try:
+            self._wait_for(PROMPT)
+        except AssertionError:
+            self._end()
+            raise
 
     def __enter__(self) -> Testpmd:
         return self
 
     def __exit__(self, *unused: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         """End of input ends a testpmd; one that does not end is ended with its connection."""
         self._child.stdin.close()
         try:
@@ -70,13 +78,16 @@ class Testpmd:
             self._child.wait(10)
 
     def _wait_for(self, shape: re.Pattern[str]) -> str:
+        """Another thread's line may come in the middle of the prompt: an empty command asks for the next one."""
         deadline = time.monotonic() + SECONDS
         text = ""
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
             while not shape.search(text):
-                left = deadline - time.monotonic()
-                assert left > 0 and selector.select(left), f"testpmd on {self.node} says nothing more after:\n{text}"
+                assert time.monotonic() < deadline, f"testpmd on {self.node} says nothing more after:\n{text}"
+                if not selector.select(QUIET_SECONDS):
+                    self._write("")
+                    continue
                 chunk = self._child.stdout.read1(65536).decode(errors="replace")
                 assert chunk, f"testpmd on {self.node} ended:\n{text}"
                 text += chunk
@@ -85,9 +96,12 @@ class Testpmd:
 
     def do(self, command: str, shape: re.Pattern[str] = PROMPT) -> str:
         """Output up to ``shape``. What is said beside the prompt comes at any time, so a prompt alone says little."""
+        self._write(command)
+        return self._wait_for(shape)
+
+    def _write(self, command: str) -> None:
         self._child.stdin.write(f"{command}\n".encode())
         self._child.stdin.flush()
-        return self._wait_for(shape)
 
     def counters(self) -> Counters:
         received, sent = STATISTICS.search(self.do("show port stats 0", STATISTICS)).groups()
