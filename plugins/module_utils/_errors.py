@@ -8,7 +8,7 @@ Every error is one message that names what was asked for, where, and what would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,14 @@ class FastpathError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+
+    def take_back(self, undo: Callable[[], object]) -> None:
+        """Run ``undo`` after this failure, which then also says what could not be taken back."""
+        try:
+            undo()
+        except (FastpathError, OSError) as also:
+            self.message += f" This could not be taken back: {also}"
+            self.args = (self.message,)
 
 
 @dataclass(frozen=True)

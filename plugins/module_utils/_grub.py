@@ -206,12 +206,15 @@ class GrubLoader(BootLoader):
         try:
             self.host.must_run(UPDATE, UPDATE_SECONDS)
             self._require(change)
-        except FastpathError:
-            self._write_drop_in(former)
-            self.host.run(UPDATE, UPDATE_SECONDS)
+        except FastpathError as failure:
+            failure.take_back(lambda: self._give_back(former))
             raise
         finally:
             self.host.flush_for_boot_loader(posixpath.dirname(GRUB_CFG))
+
+    def _give_back(self, former: str | None) -> None:
+        self._write_drop_in(former)
+        self.host.must_run(UPDATE, UPDATE_SECONDS)
 
     def _write_drop_in(self, text: str | None) -> None:
         if text is None:

@@ -115,15 +115,14 @@ def set_vfs(host: Host, netdev: str, driver: str | None, changes: Iterable[VfCha
     at = _FAILED_LINE.search(done.err)
     number = int(at.group(1)) - 1 if at else 0
     back = "".join(change.line(netdev, change.before) for change in todo[:number] if change.before)
-    if back:
-        host.run(["ip", "-force", "-batch", "-"], IP_SECONDS, back)
+    as_before = not back or host.run(["ip", "-force", "-batch", "-"], IP_SECONDS, back).rc == 0
     failed = todo[number] if number < len(todo) else todo[-1]
     what = ", ".join(f"{name} {_word(value)}" for name, value in failed.after.items())
     said = done.err.strip().splitlines()[0] if done.err.strip() else f"exit code {done.rc}"
     cause = f"the driver {driver} of the PF does not support it" if "not supported" in said else said
     raise FastpathError(
         f"Cannot set {what} of VF {failed.index} through {netdev}: {cause}. "
-        "The attributes of this PF's VFs are as they were."
+        f"The attributes of this PF's VFs {'are as they were' if as_before else 'could not all be taken back'}."
     )
 
 

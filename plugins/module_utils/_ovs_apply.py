@@ -127,9 +127,8 @@ class OvsWork:
     def _commit(self, changes: Sequence[Operation], former: Database, stopped: bool) -> int:
         try:
             return self.database.commit(transaction(changes, former))
-        except FastpathError:
-            if stopped:
-                self.host.run(["systemctl", "start", SERVICE, *entire_units(self.host)], self.timeout + 5)
+        except FastpathError as failure:
+            failure.take_back(lambda: self._systemctl("start") if stopped else None)
             raise
 
     def _systemctl(self, verb: str) -> None:

@@ -194,8 +194,8 @@ class SriovWork:
                 self._probe(address, before)
             else:
                 self._bind(address, before, driver, override)
-        except FastpathError:
-            self._bind_again(address, before, before_override)
+        except FastpathError as failure:
+            failure.take_back(lambda: self._bind_again(address, before, before_override))
             raise
 
     def _bind(self, address: str, before: str | None, driver: str | None, override: str | None) -> None:
@@ -224,6 +224,7 @@ class SriovWork:
             self._bind(address, self._driver(address), driver, override)
         except (FastpathError, OSError):
             self._set_override(address, override)
+            raise
 
     def _set_override(self, address: str, override: str | None) -> None:
         self.host.write_attribute(f"{DEVICES}/{address}/driver_override", f"{override or ''}\n")

@@ -4,7 +4,19 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, nearest, unknown_keys
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, nearest, unknown_keys
+
+
+def test_a_failure_says_what_could_not_be_taken_back():
+    def undo():
+        raise OSError(5, "Input/output error")
+
+    failure = FastpathError("It failed.", node="a")
+    failure.take_back(lambda: None)
+    assert str(failure) == failure.message == "It failed."
+    failure.take_back(undo)
+    assert str(failure) == failure.message == "It failed. This could not be taken back: [Errno 5] Input/output error"
+    assert failure.details == {"node": "a"}
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,11 @@ def test_a_generator_that_fails_leaves_nothing_behind(tmp_path):
     node = GrubNode(tmp_path)
     before = node.files()
     loader = GrubLoader(Host(str(tmp_path), lambda *_: Completed(1, "", "grub-probe: error: no device")))
-    with pytest.raises(FastpathError, match="no device"):
+    with pytest.raises(FastpathError, match="no device") as failed:
         loader.write(BootChange(parse_line("iommu=pt")))
     assert node.files() == before
+    # It failed also for the former content, and who reads this has to know.
+    assert "This could not be taken back: update-grub failed" in failed.value.message
 
 
 def overrides(*files: tuple[str, str]) -> list[str]:

@@ -154,6 +154,16 @@ def test_what_was_set_before_a_failure_is_taken_back(said, told):
         (["ip", "-batch", "-"], text, Completed(1, "", f"RTNETLINK answers: {said}\nCommand failed -:2\n")),
         (["ip", "-force", "-batch", "-"], "link set dev ens1 vf 0 vlan 0 qos 0\n", done()),
     )
-    with pytest.raises(FastpathError, match=f"Cannot set trust on of VF 0 through ens1: {told}"):
+    with pytest.raises(FastpathError, match=f"Cannot set trust on of VF 0 through ens1: {told}.*as they were"):
         set_vfs(Host(run=run), "ens1", "igb", CHANGES)
     assert run.expected == []
+
+
+def test_what_cannot_be_taken_back_is_told():
+    text = "link set dev ens1 vf 0 vlan 5 qos 0\nlink set dev ens1 vf 0 trust on\n"
+    run = Transcript(
+        (["ip", "-batch", "-"], text, Completed(1, "", "RTNETLINK answers: Invalid argument\nCommand failed -:2\n")),
+        (["ip", "-force", "-batch", "-"], "link set dev ens1 vf 0 vlan 0 qos 0\n", Completed(1, "", "No.")),
+    )
+    with pytest.raises(FastpathError, match="could not all be taken back"):
+        set_vfs(Host(run=run), "ens1", "igb", CHANGES)

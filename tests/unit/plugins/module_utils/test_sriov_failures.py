@@ -88,6 +88,14 @@ def test_a_driver_that_does_not_bind_leaves_the_vf_as_it_was(node):
     assert vf(node, 0) == ("igbvf", "(null)")
 
 
+def test_a_vf_that_no_driver_takes_any_more_is_told(node):
+    apply(node, [{"pf": {"netdev": "ens1"}, "num_vfs": 1}])
+    node.refusing |= {"uio_pci_generic", "igbvf"}
+    spec = [{"pf": {"netdev": "ens1"}, "num_vfs": 1, "vfs": [{"indexes": 0, "driver": "uio_pci_generic"}]}]
+    with pytest.raises(FastpathError, match="could not be taken back: Driver igbvf does not take 0000:81:10.0"):
+        apply(node, spec)
+
+
 def test_no_kernel_driver_for_the_vfs(tmp_path):
     node = FakeNode(tmp_path, installed=["igb", "vfio-pci"])
     node.add_pf()
