@@ -165,18 +165,22 @@ def _elsewhere(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:
     missing = {device.address for device in devices if _lacks_netdev(device)}
     virtio = _addresses_by_name(host, "/sys/bus/virtio/devices") if missing else {}
     found: dict[str, str] = {}
-    told = True
-    for path, name in _namespaces(host) if missing else ():
+    namespaces = _namespaces(host) if missing else []
+    told = len(namespaces) <= MAX_NAMESPACES
+    for path, name in namespaces[:MAX_NAMESPACES]:
         try:
             inside = links(host, ("nsenter", f"--net={path}", "--"))
         except FastpathError:
+            # One that ended meanwhile has nothing in it any more.
+            told = told and not os.path.lexists(host.path(path))
             continue
         told = told and all(link.parent or link.kind or link.name == "lo" for link in inside)
         parents = {virtio.get(link.parent, link.parent) for link in inside if link.parent}
         found.update(dict.fromkeys(parents & missing, name))
         if missing <= set(found):
             return found
-    # A kernel before 5.14 or an older ip does not tell the parent of an interface: then nobody can be ruled out.
+    # A kernel before 5.14 or an older ip does not tell the parent of an interface, and what cannot be entered tells
+    # nothing: then nobody can be ruled out.
     return found if told else {**dict.fromkeys(missing, UNKNOWN_NAMESPACE), **found}
 
 
@@ -204,4 +208,4 @@ def _namespaces(host: Host) -> list[tuple[str, str]]:
         if identity and identity not in seen:
             seen.add(identity)
             found.append((f"/proc/{pid}/ns/net", _process_name(host, pid)))
-    return found[:MAX_NAMESPACES]
+    return found

@@ -160,15 +160,22 @@ def test_uio_and_vdpa_device_files(node):
 
 
 class Namespaces(FakeNode):
-    """Answers ``ip`` in other namespaces; ``inside`` by path, None for one that is gone."""
+    """Answers ``ip`` in other namespaces; ``inside`` by path, None for one that is gone by then."""
 
     inside: dict[str, list[dict[str, object]] | None]
+    closed: tuple[str, ...] = ()
 
     def _command(self, argv, timeout, stdin):
         if argv[0] == "nsenter":
             self.commands.append(list(argv))
-            answer = self.inside[argv[1].partition("=")[2]]
-            return Completed(1, "", "gone") if answer is None else Completed(0, json.dumps(answer), "")
+            path = argv[1].partition("=")[2]
+            if path in self.closed:
+                return Completed(1, "", "nsenter: reassociate to namespace 'ns/net' failed: Operation not permitted")
+            answer = self.inside[path]
+            if answer is None:
+                os.unlink(self.path(path))
+                return Completed(1, "", "gone")
+            return Completed(0, json.dumps(answer), "")
         return super()._command(argv, timeout, stdin)
 
 
@@ -221,6 +228,18 @@ def test_a_driver_that_made_no_interface_is_not_elsewhere(elsewhere):
 
 def test_where_the_kernel_does_not_tell_nobody_is_ruled_out(elsewhere):
     elsewhere.inside = {"/proc/50/ns/net": [{"ifname": "lo"}, {"ifname": "net1"}], "/proc/60/ns/net": None}
+    assert uses(elsewhere)[VF] == ("netns:unknown",)
+
+
+def test_what_cannot_be_entered_rules_nobody_out(elsewhere):
+    elsewhere.closed = ("/proc/60/ns/net",)
+    elsewhere.inside = {"/proc/50/ns/net": [{"ifname": "lo"}]}
+    assert uses(elsewhere)[VF] == ("netns:unknown",)
+
+
+def test_more_namespaces_than_are_looked_into_rule_nobody_out(elsewhere, monkeypatch):
+    monkeypatch.setattr(_uses_discovery, "MAX_NAMESPACES", 1)
+    elsewhere.inside = {"/proc/50/ns/net": [{"ifname": "lo"}]}
     assert uses(elsewhere)[VF] == ("netns:unknown",)
 
 
