@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _zip_imports
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
@@ -29,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 _zip_imports.quicken(__spec__.loader if __spec__ else None)
 
 POLL_SECONDS = 0.05
+KERNEL_FOLDERS = ("/sys/", "/proc/")
 # include/uapi/linux/ext4.h: _IOW('f', 43, __u32), writes all of the journal to its place.
 EXT4_IOC_CHECKPOINT = 0x4004662B
 # include/uapi/linux/fs.h: _IOWR('X', 119, int) and 120. A frozen XFS has its log in place, a synced one has not.
@@ -117,20 +118,29 @@ class Host:
         return None if target is None else os.path.basename(target)
 
     def read(self, path: str) -> str | None:
-        """A file's text as it is; None where it is absent or cannot be read (many sysfs attributes)."""
-        try:
-            with open(self.path(path), encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
-        except OSError:
-            return None
+        """A file's text as it is; None where there is none.
+
+        Many attributes of the kernel cannot be read, and a process may end meanwhile: None as well. Another file that
+        cannot be read is an OSError, lest it be taken for absent and written anew.
+        """
+        text: str | None = self._content(path, encoding="utf-8", errors="surrogateescape")
+        return text
 
     def read_bytes(self, path: str) -> bytes | None:
-        """A file's content as it is; None where it is absent or cannot be read."""
+        """A file's content as it is; None where there is none, as in ``read``."""
+        content: bytes | None = self._content(path, mode="rb")
+        return content
+
+    def _content(self, path: str, **how: Any) -> Any:
         try:
-            with open(self.path(path), "rb") as file:
+            with open(self.path(path), **how) as file:
                 return file.read()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OSError:
+            if path.startswith(KERNEL_FOLDERS):
+                return None
+            raise
 
     def mode(self, path: str) -> int | None:
         """A file's permission bits; None where it is absent."""

@@ -185,3 +185,14 @@ def test_a_tree_below_another_root_has_no_boot_loader(host, monkeypatch):
     system = FileSystem(monkeypatch, {})
     host.flush_for_boot_loader("/boot/grub")
     assert system.done == []
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_absent(host, tmp_path):
+    """A loop of links stands for a disk that fails, which a test cannot have."""
+    for folder in ("etc", "sys", "proc/9"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "loop").symlink_to("loop")
+    for read in (host.read, host.read_bytes):
+        with pytest.raises(OSError, match="symbolic links"):
+            read("/etc/loop")
+        assert (read("/sys/loop"), read("/proc/9/loop"), read("/etc")) == (None, None, None)
