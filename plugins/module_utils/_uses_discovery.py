@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links, links_and_default_routes
+from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link, links, links_and_default_routes
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, Handle, with_uses
@@ -167,16 +167,11 @@ def _elsewhere(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     namespaces = _namespaces(host) if missing else []
     told = len(namespaces) <= MAX_NAMESPACES
-    for path, name in namespaces[:MAX_NAMESPACES]:
-        try:
-            inside = links(host, ("nsenter", f"--net={path}", "--"))
-        except FastpathError:
-            # One that ended meanwhile has nothing in it any more.
-            told = told and not os.path.lexists(host.path(path))
-            continue
-        told = told and all(link.parent or link.kind or link.name == "lo" for link in inside)
-        parents = {virtio.get(link.parent, link.parent) for link in inside if link.parent}
-        found.update(dict.fromkeys(parents & missing, name))
+    for doors in namespaces[:MAX_NAMESPACES]:
+        door, inside = _inside(host, doors)
+        told = told and inside is not None and all(link.parent or link.kind or link.name == "lo" for link in inside)
+        parents = {virtio.get(link.parent, link.parent) for link in inside or () if link.parent}
+        found.update(dict.fromkeys(parents & missing, _named(host, door)))
         if missing <= set(found):
             return found
     # A kernel before 5.14 or an older ip does not tell the parent of an interface, and what cannot be entered tells
@@ -184,28 +179,43 @@ def _elsewhere(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:
     return found if told else {**dict.fromkeys(missing, UNKNOWN_NAMESPACE), **found}
 
 
+def _inside(host: Host, doors: list[str]) -> tuple[str, tuple[Link, ...] | None]:
+    """The first door of a namespace that opens, and the links behind it; None where none does.
+
+    Where all doors are gone the namespace ended meanwhile, and has nothing in it any more.
+    """
+    for path in doors:
+        try:
+            return path, links(host, ("nsenter", f"--net={path}", "--"))
+        except FastpathError:
+            continue
+    shut = any(os.path.lexists(host.path(path)) for path in doors)
+    return doors[0], None if shut else ()
+
+
 def _lacks_netdev(device: PciDevice) -> bool:
     network = (device.class_id or "").startswith("02")
     return network and device.driver not in (None, *WITHOUT_NETDEV) and not device.netdevs
 
 
-def _namespaces(host: Host) -> list[tuple[str, str]]:
-    """Path and name of every other network namespace, each once; names under /run/netns come first."""
-    own = host.link_target("/proc/self/ns/net")
-    seen = {own}
-    found = []
+def _named(host: Host, door: str) -> str:
+    process = re.fullmatch(r"/proc/(\d+)/ns/net", door)
+    return _process_name(host, int(process[1])) if process else door
+
+
+def _namespaces(host: Host) -> list[list[str]]:
+    """Every other network namespace as paths that lead into it; those below /run/netns come first."""
+    own = host.link_target("/proc/self/ns/net") or ""
+    found: dict[str, list[str]] = {own: []}
     for name in host.listdir(NETNS_FOLDER):
         path = f"{NETNS_FOLDER}/{name}"
         try:
             identity = f"net:[{os.stat(host.path(path)).st_ino}]"
         except OSError:
             continue
-        if identity not in seen:
-            seen.add(identity)
-            found.append((path, path))
+        found.setdefault(identity, []).append(path)
     for pid in _processes(host):
-        identity = host.link_target(f"/proc/{pid}/ns/net") or ""
-        if identity and identity not in seen:
-            seen.add(identity)
-            found.append((f"/proc/{pid}/ns/net", _process_name(host, pid)))
-    return found
+        identity = host.link_target(f"/proc/{pid}/ns/net") or own
+        found.setdefault(identity, []).append(f"/proc/{pid}/ns/net")
+    del found[own]
+    return list(found.values())

@@ -237,6 +237,11 @@ def test_what_cannot_be_entered_rules_nobody_out(elsewhere):
     assert uses(elsewhere)[VF] == ("netns:unknown",)
 
 
+def test_a_process_that_ended_leaves_its_namespace_to_others(elsewhere):
+    elsewhere.inside = {"/proc/50/ns/net": None, "/proc/51/ns/net": [moved("net1")]}
+    assert uses(elsewhere)[VF] == ("netns:51 (c51)",)
+
+
 def test_more_namespaces_than_are_looked_into_rule_nobody_out(elsewhere, monkeypatch):
     monkeypatch.setattr(_uses_discovery, "MAX_NAMESPACES", 1)
     elsewhere.inside = {"/proc/50/ns/net": [{"ifname": "lo"}]}
