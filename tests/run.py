@@ -36,13 +36,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``passed``, ``failed`` and ``skipped`` count tests where the part counts them, else the part itself."""
+    """``passed``, ``failed`` and ``skipped`` count tests where the part counts them, else the part itself.
+
+    ``why_skipped``: pytest's lines about skipped tests.
+    """
 
     part: Part
     seconds: float
     passed: int
     failed: int
     skipped: int
+    why_skipped: tuple[str, ...] = ()
 
 
 def parts(make: str = "make") -> list[Part]:
@@ -67,11 +71,13 @@ def run(part: Part) -> Outcome:
         code = 0
         for command in part.commands:
             code = code or bounded.run(command, CHECKOUT, output, part.limit_seconds)
-    outcome = Outcome(part, time.monotonic() - started, *counted(log.read_text(errors="replace"), code))
+    text = log.read_text(errors="replace")
+    why_skipped = tuple(line for line in text.splitlines() if line.startswith("SKIPPED "))
+    outcome = Outcome(part, time.monotonic() - started, *counted(text, code), why_skipped)
     word = "failed" if outcome.failed else "ok"
     print(f"[{part.name}] {word} after {outcome.seconds:.0f} s", flush=True)
     if outcome.failed:
-        print(log.read_text(errors="replace")[-12000:], flush=True)
+        print(text[-12000:], flush=True)
     return outcome
 
 
@@ -101,6 +107,9 @@ def main(names: list[str]) -> int:
         print(
             f"{outcome.part.name:14} {outcome.seconds:8.0f} {outcome.passed:7} {outcome.failed:7} {outcome.skipped:8}"
         )
+    for outcome in outcomes:
+        for line in outcome.why_skipped:
+            print(f"{outcome.part.name}: {line}")
     print(f"{'all':14} {time.monotonic() - started:8.0f}")
     failed = sum(outcome.failed for outcome in outcomes)
     print(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
