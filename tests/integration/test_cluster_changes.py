@@ -225,8 +225,8 @@ def test_3_nodes_reboot_one_by_one_while_the_api_server_is_away(story):
 
 
 def test_4_a_node_that_dies_while_it_is_out_stays_out_until_the_next_run(story):
-    back = spec(fastpath_sriov=vfs(2), fastpath_disruption_ok=True, fastpath_reboot_timeout=120)
-    with running("site", *back) as run:
+    back = {"fastpath_sriov": vfs(2), "fastpath_disruption_ok": True}
+    with running("site", *spec(**back, fastpath_reboot_timeout=120)) as run:
         wait_until(lambda: get("node", PAIR[0])["spec"].get("unschedulable", False), "the first node is out", 600)
         lab("kill", PAIR[0])
         said = run.communicate(timeout=1200)[0]
@@ -246,7 +246,7 @@ def test_4_a_node_that_dies_while_it_is_out_stays_out_until_the_next_run(story):
 
     lab("start", PAIR[0])
     must_be_running(PAIR[0])
-    playbook("site", *back, timeout=2400).must_pass()
+    playbook("site", *spec(**back), timeout=2400).must_pass()
     assert allocatable(PAIR[0]) == {"igb_dpdk": "2", "igb_kernel": "4"}
     assert "nfv.fastpath/rollout" not in get("node", PAIR[0])["metadata"].get("annotations", {})
     wait_until(lambda: ready_replicas() == 2, "both pods are ready", 180)
