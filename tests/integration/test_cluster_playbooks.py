@@ -277,6 +277,19 @@ def test_5_a_node_that_failed_stays_out_and_says_why(site):
     assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
 
 
+def test_5_a_node_that_is_lost_in_its_turn_is_the_last_one_that_is_touched(site):
+    lost = {"node1": {"unreachable": True, "msg": "No route to host."}, "node2": {}}
+    done = site.run("site", answers={"hugepages": lost, "preflight": DISRUPTS}, fastpath_disruption_ok=True)
+    done.must_fail("node1 did not answer any more", "node2 stays as it is", "unreachable=1")
+    first, second = site.cluster.of("Node")
+    assert first["spec"]["unschedulable"] and not second["spec"].get("unschedulable")
+    assert site.calls()["hugepages"] == 1
+    site.run("site").must_pass()
+    assert not site.cluster.of("Node")[0]["spec"].get("unschedulable")
+    torn = site.run("teardown", answers={"sriov": lost}).must_fail("node1 did not answer any more")
+    assert site.calls()["sriov"] == 1, torn.out
+
+
 def test_5_a_node_waits_for_the_multus_that_others_brought(site, tmp_path):
     given = {"rollout_multus": "existing", "fastpath_cni_config_dir": str(tmp_path), "fastpath_cni_bin_dir": "/bin"}
     site.run("site", fastpath_wait_timeout=4, **given).must_fail("Multus does not answer", "is none and not Multus")

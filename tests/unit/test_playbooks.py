@@ -66,7 +66,6 @@ def roles(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_playbook_is_a_list_of_roles(name):
     assert play(name)["gather_facts"] is False
-    assert "pre_tasks" not in play(name)
     assert play(name)["hosts"] == "{{ fastpath_hosts | default('fastpath_nodes') }}"
     assert all((CHECKOUT / "roles" / role.split("/")[0]).is_dir() for role in roles(name))
     for role in roles(name):
@@ -227,6 +226,14 @@ def test_the_first_failure_stops_the_run(name):
     assert play(name)["any_errors_fatal"] is True
     assert play(name)["max_fail_percentage"] == 0
     assert "serial" in play(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_node_that_is_lost_stops_every_play_with_batches(name):
+    for each in (each for each in plays(name) if "hosts" in each):
+        first = [task["ansible.builtin.import_role"] for task in each.get("pre_tasks", [])]
+        lost = [{"name": "nfv.fastpath.rollout", "tasks_from": "lost.yml"}]
+        assert first == (lost if "serial" in each else [])
 
 
 @pytest.mark.parametrize("name", ["site", "teardown"])
