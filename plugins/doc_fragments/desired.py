@@ -26,6 +26,10 @@ options:
       - Consent to V(vfio-pci) without an IOMMU, as for M(nfv.fastpath.sriov).
     type: bool
     default: false
+  vdpa:
+    description:
+      - The desired vDPA devices, as for M(nfv.fastpath.vdpa). They are not looked at without it.
+    type: raw
   dpdk:
     description:
       - The desired DPDK, as for M(nfv.fastpath.dpdk). It is not looked at without it.

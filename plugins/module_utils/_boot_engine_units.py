@@ -58,7 +58,33 @@ TimeoutStartSec=180
 WantedBy=multi-user.target
 """
 
-UNITS = {"fastpath-hugepages.service": HUGEPAGES, "fastpath-sriov.service": SRIOV}
+# On the VFs of the former unit, and as early, since virtio_vdpa makes network interfaces.
+VDPA = f"""\
+[Unit]
+Description=vDPA devices of nfv.fastpath
+ConditionPathExists=/etc/fastpath/vdpa.json
+DefaultDependencies=no
+RequiresMountsFor={FOLDERS}
+After=local-fs.target systemd-modules-load.service systemd-udev-trigger.service fastpath-sriov.service
+Wants=network-pre.target
+Before=network-pre.target shutdown.target {USERS}
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/libexec/fastpath/fastpath-node apply --wait 30 vdpa
+TimeoutStartSec=180
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+UNITS = {
+    "fastpath-hugepages.service": HUGEPAGES,
+    "fastpath-sriov.service": SRIOV,
+    "fastpath-vdpa.service": VDPA,
+}
 
 
 def wants_path(unit_folder: str, unit: str) -> str:

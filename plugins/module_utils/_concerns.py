@@ -50,6 +50,24 @@ def _sriov(host: Host) -> Concern[Any, Any]:
     return SriovConcern(host)
 
 
+def _vdpa(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
+
+    return VdpaConcern(host)
+
+
+def _vdpa_at_boot(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
+
+    return VdpaConcern(host, booting=True)
+
+
+def _vdpa_ahead(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
+
+    return VdpaConcern(host, looking_ahead=True)
+
+
 def _dpdk(host: Host) -> Concern[Any, Any]:
     from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_node import DpdkConcern
 
@@ -158,6 +176,7 @@ REGISTRY: dict[str, Entry] = {
     # A boot neither edits boot files nor asks for another boot.
     "kernel_args": Entry(_kernel_args),
     "sriov": Entry(_sriov, _sriov),
+    "vdpa": Entry(_vdpa, _vdpa_at_boot, _vdpa_ahead),
     # Packages, bundles and the database of Open vSwitch outlast a boot by themselves.
     "dpdk": Entry(_dpdk, ahead=_dpdk_ahead),
     "ovs_packages": Entry(_ovs_packages),

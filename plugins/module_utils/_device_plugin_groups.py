@@ -23,7 +23,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config
     node_config,
     resource_names,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import PoolDevices
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import BUS_DRIVERS, PoolDevices
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 
@@ -59,7 +59,8 @@ def _is_found(part: PoolDevices, device: Mapping[str, Any]) -> bool:
     driver = device.get("driver")
     if driver is None or (part.driver not in (None, "kernel") and driver != part.driver):
         return False
-    return part.vdpa is None or bool(device.get("vdpa_devices"))
+    on_it = device.get("vdpa_devices") or ()
+    return part.vdpa is None or any(BUS_DRIVERS.get(vdpa["bus"]) == part.vdpa for vdpa in on_it)
 
 
 @dataclass(frozen=True)

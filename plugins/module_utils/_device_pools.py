@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.nfv.fastpath.plugins.module_utils import _sriov_fields as read
-from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import USER_SPACE
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import USER_SPACE, VHOST_VDPA, VIRTIO_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, PfSpec, parse_sriov
-from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import SELECTOR_FIELDS, PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import VdpaEntry, parse_vdpa
 
 VHOST, VIRTIO = "vhost", "virtio"
-BUS_DRIVERS = {"vhost_vdpa": VHOST, "virtio_vdpa": VIRTIO}
+BUS_DRIVERS = {VHOST_VDPA: VHOST, VIRTIO_VDPA: VIRTIO}
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def parse_node_pools(sriov: Any, vdpa: Any, by_hand: Iterable[str] = ()) -> tupl
     """Slices out of ``fastpath_sriov`` and ``fastpath_vdpa``, and every problem with them."""
     pfs, problems = parse_sriov(sriov, "fastpath_sriov")
     slices = [part for pf in pfs for part in _of_pf(pf)]
-    of_vdpa, more = parse_vdpa_pools(vdpa, "fastpath_vdpa")
-    slices += of_vdpa
+    entries, more = parse_vdpa(vdpa, "fastpath_vdpa")
+    slices += [part for entry in entries for part in _of_entry(entry)]
     problems = problems + more + _claimed_twice(slices) + _mixed(slices)
     own = tuple(sorted(by_hand))
     for part in slices:
@@ -85,43 +85,10 @@ def _of_pf(pf: PfSpec) -> Iterable[Slice]:
             yield Slice(group.pool, pf.selector, group.indexes, group.driver, None, vlan, where)
 
 
-def parse_vdpa_pools(spec: Any, variable: str) -> tuple[list[Slice], list[Problem]]:
-    """What matters for pools in ``fastpath_vdpa``. The rest of an entry is the vDPA role's to judge."""
-    problems: list[Problem] = []
-    slices = []
-    if spec is not None and not isinstance(spec, (list, tuple)):
-        return [], [Problem(variable, spec, "must be a list with one entry for each group of vDPA devices")]
-    for number, entry in enumerate(spec or ()):
-        part = _vdpa_slice(entry, f"{variable}[{number}]", problems)
-        if part is not None:
-            slices.append(part)
-    return slices, problems
-
-
-def _vdpa_slice(entry: Any, variable: str, problems: list[Problem]) -> Slice | None:
-    before = len(problems)
-    if not isinstance(entry, Mapping):
-        problems.append(Problem(variable, entry, "must be a mapping with the keys pf, indexes, bus and pool"))
-        return None
-    if entry.get("pool") is None:
-        return None
-    pf = entry.get("pf")
-    named = pf if isinstance(pf, Mapping) else {}
-    if not named:
-        problems.append(Problem(f"{variable}.pf", pf, 'must say which PF, such as {address: "0000:81:00.0"}'))
-    fields = {
-        key: read.value(SELECTOR_FIELDS[key], value, f"{variable}.pf.{key}", problems)
-        for key, value in named.items()
-        if key in SELECTOR_FIELDS and value is not None
-    }
-    pool = read.value(read.pool, entry["pool"], f"{variable}.pool", problems)
-    indexes = read.value(read.indexes, entry.get("indexes"), f"{variable}.indexes", problems)
-    bus = entry.get("bus", "vhost_vdpa")
-    if bus not in BUS_DRIVERS:
-        problems.append(Problem(f"{variable}.bus", bus, f"must be {' or '.join(BUS_DRIVERS)}"))
-    if len(problems) > before:
-        return None
-    return Slice(pool, PfSelector(**fields), indexes, KERNEL, BUS_DRIVERS[bus], None, variable)
+def _of_entry(entry: VdpaEntry) -> Iterable[Slice]:
+    if entry.pool is not None and entry.selector is not None and entry.indexes is not None:
+        kind = BUS_DRIVERS[entry.bus]
+        yield Slice(entry.pool, entry.selector, entry.indexes, KERNEL, kind, None, entry.variable)
 
 
 def _claimed_twice(slices: Iterable[Slice]) -> list[Problem]:

@@ -22,7 +22,7 @@ STATE_OPTIONS: dict[str, Any] = {
 ARCHIVE_OPTIONS: dict[str, Any] = {"bundle": {"type": "raw"}, "archive": {"type": "path"}}
 # The desired state of a whole node, as the modules take it that look at all concerns in one call.
 DESIRED_OPTIONS: dict[str, Any] = {
-    **{name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "dpdk", "ovs")},
+    **{name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "vdpa", "dpdk", "ovs")},
     **{name: {"type": "raw"} for name in ("container_runtime", "kubernetes", "kubelet")},
     "ovs_provider": {"type": "str", "choices": ["packages", "source"], "default": "packages"},
     "noiommu_ok": {"type": "bool", "default": False},

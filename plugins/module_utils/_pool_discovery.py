@@ -11,20 +11,17 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import (
     PoolDevices,
     Slice,
-    parse_node_pools,
     same_device_twice,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import VDPA_DEVICES, read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import read_sriov
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import SriovState, find_pf
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts
-
-VDPA = "fastpath_vdpa"
 
 
 def find_devices(host: Host, slices: Sequence[Slice]) -> tuple[PoolDevices, ...]:
@@ -32,29 +29,14 @@ def find_devices(host: Host, slices: Sequence[Slice]) -> tuple[PoolDevices, ...]
         return ()
     # Who uses what is of no interest here, and is what takes time.
     state, _facts = read_sriov(host, {}, "", Facts(links=links(host)))
-    return resolve(slices, state, {device.address: device for device in read_pci(host)})
+    return resolve(slices, state, {device.address: _seen(host, device) for device in read_pci(host)})
 
 
-def vdpa_problems(host: Host, sriov: Any, vdpa: Any) -> list[Problem]:
-    """PFs of ``fastpath_vdpa`` that are not there, and VFs that it claims beside ``fastpath_sriov`` by other words.
+def resolve(slices: Iterable[Slice], state: SriovState, seen: Mapping[str, Any]) -> tuple[PoolDevices, ...]:
+    """Slices with the PFs that they mean here. Refused where a PF is not there or a VF is in two pools.
 
-    What is wrong without a look at the node is said once for all nodes (``_cluster_spec``), and PFs of
-    ``fastpath_sriov`` are the planner's. The VFs need not exist yet.
+    ``seen``: what is seen of each function, by address.
     """
-    pools, wrong = parse_node_pools(sriov, vdpa)
-    if wrong or not any(part.variable.startswith(VDPA) for part in pools.slices):
-        return []
-    try:
-        find_devices(host, pools.slices)
-    except Refused as refused:
-        return [problem for problem in refused.problems if problem.variable.startswith(VDPA)]
-    except FastpathError as error:
-        return [Problem(VDPA, "as given", error.message)]
-    return []
-
-
-def resolve(slices: Iterable[Slice], state: SriovState, by_address: Mapping[str, PciDevice]) -> tuple[PoolDevices, ...]:
-    """Slices with the PFs that they mean here. Refused where a PF is not there or a VF is in two pools."""
     problems: list[Problem] = []
     found = []
     for part in slices:
@@ -63,20 +45,27 @@ def resolve(slices: Iterable[Slice], state: SriovState, by_address: Mapping[str,
             problems.append(pf)
             continue
         mine = [vf for vf in pf.vfs if vf.index in part.indexes]
-        seen = tuple(_seen(by_address[vf.address]) for vf in mine if vf.address in by_address)
-        found.append(PoolDevices(part.pool, pf.address, part.indexes, part.driver, part.vdpa, part.variable, seen))
+        looked = tuple(seen[vf.address] for vf in mine if vf.address in seen)
+        found.append(PoolDevices(part.pool, pf.address, part.indexes, part.driver, part.vdpa, part.variable, looked))
     problems += same_device_twice(found)
     if problems:
         raise Refused(problems)
     return tuple(found)
 
 
-def _seen(device: PciDevice) -> dict[str, Any]:
+def _seen(host: Host, device: PciDevice) -> dict[str, Any]:
     """All that ends in what the plugin tells the kubelet, device files included."""
     return {
         "address": device.address,
         "driver": device.driver,
         "numa_node": device.numa_node,
         "iommu_group": device.iommu_group,
-        "vdpa_devices": list(device.vdpa_devices),
+        "vdpa_devices": [_vdpa_seen(host, name) for name in device.vdpa_devices],
     }
+
+
+def _vdpa_seen(host: Host, name: str) -> dict[str, Any]:
+    """Made anew under its name, a device has another file."""
+    folder = f"{VDPA_DEVICES}/{name}"
+    below = [child for child in host.listdir(folder) if child.startswith(("vhost-vdpa-", "virtio"))]
+    return {"name": name, "bus": host.link_name(f"{folder}/driver"), "file": next(iter(sorted(below)), None)}

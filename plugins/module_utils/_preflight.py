@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._boot_arguments import as_argument, matches_any
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VHOST_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._iommu import INTEL
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec
@@ -17,21 +18,28 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import VFIO, 
 PYTHON_FLOOR = (3, 9)
 UIO_DRIVERS = ("igb_uio", "uio_pci_generic")
 OUT_OF_TREE = ("igb_uio",)
+SWITCHED_OFF = "needs the IOMMU, and fastpath_kernel_args.iommu switches it off. Set it to passthrough."
 
 
-def preflight(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool = False) -> list[Problem]:
-    """What no planner sees for itself; ``_preflight_node`` adds what the planners would refuse."""
+def preflight(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool = False, vhost: Collection[str] = ()) -> list[Problem]:
+    """What no planner sees for itself; ``_preflight_node`` adds what the planners would refuse.
+
+    ``vhost``: where in the input vDPA devices are given to programs that reach memory through the node's IOMMU.
+    """
     return [
         *_node_problems(facts),
         *_iommu_problems(facts, wanted, noiommu_ok),
+        *_vhost_problems(facts, wanted, vhost),
         *_translation_problems(facts, wanted),
         *_lockdown_problems(facts, wanted, noiommu_ok),
     ]
 
 
-def needs_reboot_first(facts: NodeFacts, wanted: Wanted) -> bool:
+def needs_reboot_first(facts: NodeFacts, wanted: Wanted, vhost: Collection[str] = ()) -> bool:
     """Whether VFs are of use with their drivers only after a boot argument has set the IOMMU otherwise."""
-    on = bool(_asks_for(wanted, (VFIO,))) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
+    on = (
+        bool(vhost or _asks_for(wanted, (VFIO,))) and not facts.iommu.groups and _switches_on(facts, wanted.kernel_args)
+    )
     return on or (bool(_asks_for(wanted, UIO_DRIVERS)) and facts.iommu.translates)
 
 
@@ -82,17 +90,20 @@ def _iommu_problems(facts: NodeFacts, wanted: Wanted, noiommu_ok: bool) -> Itera
         return
     where = ", ".join(asked)
     if wanted.kernel_args.iommu == "off":
-        yield Problem(
-            where,
-            VFIO,
-            "needs the IOMMU, and fastpath_kernel_args.iommu switches it off. Set it to passthrough.",
-        )
+        yield Problem(where, VFIO, SWITCHED_OFF)
         return
     missing = _no_iommu(facts, wanted)
     if missing:
         yield Problem(where, VFIO, missing)
     elif facts.iommu.interrupt_remapping is False and not facts.iommu.unsafe_interrupts_ok:
         yield Problem(where, VFIO, _no_interrupt_remapping(facts))
+
+
+def _vhost_problems(facts: NodeFacts, wanted: Wanted, vhost: Collection[str]) -> Iterable[Problem]:
+    """Here no consent helps: the kernel has no way round the IOMMU, but it needs no remapping of interrupts."""
+    missing = SWITCHED_OFF if wanted.kernel_args.iommu == "off" else _no_iommu(facts, wanted)
+    if vhost and missing:
+        yield Problem(", ".join(vhost), VHOST_VDPA, missing)
 
 
 def _translation_problems(facts: NodeFacts, wanted: Wanted) -> Iterable[Problem]:

@@ -18,7 +18,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._node_facts import No
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
-from ansible_collections.nfv.fastpath.plugins.module_utils._pool_discovery import vdpa_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
     OUT_OF_TREE,
     needs_reboot_first,
@@ -26,6 +25,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._preflight import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_ovs import ovs_problems
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import reasons
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_targets import behind_iommu
 from ansible_collections.nfv.fastpath.plugins.module_utils._wanted import (
     Wanted,
     concern_specs,
@@ -52,9 +52,8 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
         *unknown_variables(params["variables"], params["known_variables"]),
         *problems,
         *ahead.problems,
-        *preflight(facts, wanted, params["noiommu_ok"]),
+        *preflight(facts, wanted, params["noiommu_ok"], ahead.vhost),
         *_layers_problems(host, wanted, devices),
-        *vdpa_problems(host, params.get("sriov"), params.get("vdpa")),
     ]
     if problems:
         raise Refused(_each_once(problems))
@@ -65,7 +64,7 @@ def preflight_node(host: Host, params: Mapping[str, Any], concerns: Concerns) ->
         "reboot_reasons": {**reasons(host), **ahead.reboot_reasons},
         "node_facts": facts.summary(),
         "devices": [asdict(device) for device in devices if device.sriov_totalvfs or device.physfn],
-        "needs_reboot_first": needs_reboot_first(facts, wanted),
+        "needs_reboot_first": needs_reboot_first(facts, wanted, ahead.vhost),
     }
 
 
@@ -91,6 +90,7 @@ class _Ahead:
     in_use: list[str] = field(default_factory=list)
     disrupts: list[str] = field(default_factory=list)
     reboot_reasons: dict[str, str] = field(default_factory=dict)
+    vhost: list[str] = field(default_factory=list)
 
     def refused(self, problems: Iterable[Problem], drained: bool) -> None:
         """Where the node is drained first, users of devices are a reason to do so and no problem."""
@@ -104,7 +104,7 @@ class _Ahead:
 def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, facts: NodeFacts) -> _Ahead:
     """What the planners themselves would refuse later, so that it comes now and with the rest.
 
-    The IOMMU is judged here alone: whether a reboot will bring it is not seen by the planner of VFs.
+    The IOMMU is judged here alone: whether a reboot will bring it is not seen by the planners of VFs and of vDPA.
     """
     found = _Ahead()
     drained = bool(params.get("drain_first"))
@@ -115,6 +115,7 @@ def _ask_planners(host: Host, params: Mapping[str, Any], concerns: Concerns, fac
         concern = concerns[name](host)
         try:
             current, desired = concern.discover(), concern.parse(spec)
+            found.vhost += behind_iommu(current, desired) if name == "vdpa" else []
             plan = concern.plan(current, desired)
         except Refused as refused:
             found.refused(refused.problems, drained)

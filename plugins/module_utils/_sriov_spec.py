@@ -114,17 +114,17 @@ def _pf(entry: Any, variable: str, problems: list[Problem]) -> PfSpec | None:
         problems.append(Problem(variable, entry, "must be a mapping with the keys pf, num_vfs and vfs"))
         return None
     problems += unknown_keys(entry, ("pf", *PF_FIELDS, "vfs"), variable)
-    selector = _selector(entry.get("pf"), f"{variable}.pf", problems)
+    selector = read_selector(entry.get("pf"), f"{variable}.pf", problems)
     if "num_vfs" not in entry:
         problems.append(Problem(f"{variable}.num_vfs", None, "is missing: say how many VFs the PF shall have"))
-    values = _values(entry, PF_FIELDS, variable, problems)
+    values = read_values(entry, PF_FIELDS, variable, problems)
     groups = _groups(entry.get("vfs"), values.get("num_vfs"), f"{variable}.vfs", problems)
     if len(problems) > before:
         return None
     return PfSpec(selector, groups=groups, variable=variable, **values)
 
 
-def _selector(value: Any, variable: str, problems: list[Problem]) -> PfSelector:
+def read_selector(value: Any, variable: str, problems: list[Problem]) -> PfSelector:
     if not isinstance(value, dict) or all(item is None for item in value.values()):
         shape = (
             'must say which PF, such as {netdev: ens1f0}, {address: "0000:81:00.0"} or {vendor: "8086", device: "10c9"}'
@@ -132,7 +132,7 @@ def _selector(value: Any, variable: str, problems: list[Problem]) -> PfSelector:
         problems.append(Problem(variable, value, shape))
         return PfSelector()
     problems += unknown_keys(value, SELECTOR_FIELDS, variable)
-    return PfSelector(**_values(value, SELECTOR_FIELDS, variable, problems))
+    return PfSelector(**read_values(value, SELECTOR_FIELDS, variable, problems))
 
 
 def _groups(value: Any, num_vfs: int | None, variable: str, problems: list[Problem]) -> tuple[VfGroup, ...]:
@@ -161,16 +161,16 @@ def _group(entry: Any, variable: str, problems: list[Problem]) -> VfGroup | None
     problems += unknown_keys(entry, (*GROUP_FIELDS, "macs", *ATTRIBUTE_FIELDS), variable)
     if entry.get("indexes") is None:
         problems.append(Problem(f"{variable}.indexes", None, "is missing: say which VFs, such as 0-3"))
-    values = {"driver": KERNEL, "pool": None, **_values(entry, GROUP_FIELDS, variable, problems)}
-    attributes = VfAttributes(**_values(entry, ATTRIBUTE_FIELDS, variable, problems))
-    macs = _macs(entry, values.get("indexes"), variable, problems)
+    values = {"driver": KERNEL, "pool": None, **read_values(entry, GROUP_FIELDS, variable, problems)}
+    attributes = VfAttributes(**read_values(entry, ATTRIBUTE_FIELDS, variable, problems))
+    macs = read_macs(entry, values.get("indexes"), variable, problems)
     _check_attributes(attributes, variable, problems)
     if len(problems) > before:
         return None
     return VfGroup(attributes=attributes, macs=macs, **values)
 
 
-def _macs(
+def read_macs(
     entry: dict[str, Any], indexes: tuple[int, ...] | None, variable: str, problems: list[Problem]
 ) -> tuple[str, ...]:
     value = entry.get("macs")
@@ -191,7 +191,7 @@ def _macs(
     return tuple(item for item in found if item is not None)
 
 
-def _values(
+def read_values(
     entry: dict[str, Any], readers: dict[str, Callable[[Any], Any]], variable: str, problems: list[Problem]
 ) -> dict[str, Any]:
     """The keys that are present and readable. Null means "not asked for", but for ``driver`` and ``num_vfs``."""

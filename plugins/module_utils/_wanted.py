@@ -16,6 +16,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec impor
 from ansible_collections.nfv.fastpath.plugins.module_utils._kernel_args_spec import KernelArgsSpec, parse_kernel_args
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import OvsSpec, parse_ovs
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec, VfGroup, parse_sriov
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import VdpaEntry, against_sriov, parse_vdpa
 
 PREFIX = "fastpath_"
 VARIABLES = (
@@ -76,6 +77,7 @@ class Wanted:
     kernel_args: KernelArgsSpec = field(default_factory=KernelArgsSpec)
     pools: tuple[Pool, ...] = ()
     pfs: tuple[PfSpec, ...] = ()
+    vdpa: tuple[VdpaEntry, ...] = ()
     ovs: OvsSpec = field(default_factory=OvsSpec)
 
     def groups(self) -> Iterable[tuple[str, PfSpec, VfGroup]]:
@@ -90,15 +92,20 @@ def parse_wanted(specs: Mapping[str, Any]) -> tuple[Wanted, list[Problem]]:
     kernel_args, problems = parse_kernel_args(specs.get("kernel_args"), "fastpath_kernel_args")
     pools, of_hugepages = parse_hugepages(specs.get("hugepages"), "fastpath_hugepages")
     pfs, of_sriov = parse_sriov(specs.get("sriov"), "fastpath_sriov")
+    vdpa, of_vdpa = parse_vdpa(specs.get("vdpa"), "fastpath_vdpa")
     ovs, of_ovs = parse_ovs(specs.get("ovs"), "fastpath_ovs")
-    problems = [*problems, *of_hugepages, *of_sriov, *_dpdk_problems(specs.get("dpdk")), *of_ovs]
-    wanted = Wanted(kernel_args, pools, pfs, ovs)
-    return wanted, problems + _pools_of_two_drivers(wanted)
+    problems = [*problems, *of_hugepages, *of_sriov, *of_vdpa, *_dpdk_problems(specs.get("dpdk")), *of_ovs]
+    wanted = Wanted(kernel_args, pools, pfs, vdpa, ovs)
+    return wanted, problems + against_sriov(vdpa, pfs) + _pools_of_two_drivers(wanted)
 
 
 def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of each concern as its module is given it; None where nothing is asked for."""
+    """The spec of each concern as its module is given it; None where nothing is asked for.
+
+    That of vDPA also says what becomes of the VFs before.
+    """
     kernel_args, hugepages, sriov = (params.get(name) for name in ("kernel_args", "hugepages", "sriov"))
+    vdpa = params.get("vdpa")
     dpdk, ovs = params.get("dpdk"), params.get("ovs") or None
     by_packages = params.get("ovs_provider") in (None, PACKAGES)
     return {
@@ -117,6 +124,7 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
         "sriov": None
         if sriov is None
         else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok")), "coming_drivers": coming_drivers(dpdk)},
+        "vdpa": None if vdpa is None else {"devices": vdpa, "sriov": sriov},
     }
 
 
@@ -152,19 +160,21 @@ def _unknown(name: str, known: Iterable[str]) -> Problem:
 
 
 def _pools_of_two_drivers(wanted: Wanted) -> list[Problem]:
-    """A pool is one kind of device for the pods that ask for it."""
+    """A pool is one kind of device for the pods that ask for it. Of a vDPA device that is its bus driver."""
     first: dict[str, tuple[str, str | None]] = {}
     problems = []
-    for where, _pf, group in wanted.groups():
-        if group.pool is None:
+    pools = [(where, group.pool, group.driver) for where, _pf, group in wanted.groups()]
+    pools += [(entry.variable, entry.pool, entry.bus) for entry in wanted.vdpa]
+    for where, pool, driver in pools:
+        if pool is None:
             continue
-        place, driver = first.setdefault(group.pool, (where, group.driver))
-        if driver != group.driver:
+        place, other = first.setdefault(pool, (where, driver))
+        if other != driver:
             problems.append(
                 Problem(
                     f"{where}.pool",
-                    group.pool,
-                    f"has driver {group.driver or 'none'} here and {driver or 'none'} in {place}: "
+                    pool,
+                    f"has driver {driver or 'none'} here and {other or 'none'} in {place}: "
                     "one pool has one driver, give this group another pool.",
                 )
             )

@@ -12,7 +12,8 @@ short_description: Install what brings hugepages and VFs back at boot
 version_added: 0.1.0
 description:
   - Installs one file, C(/usr/libexec/fastpath/fastpath-node), which is this collection's own engine without
-    Ansible, and the units C(fastpath-hugepages.service) and C(fastpath-sriov.service) that run it at boot.
+    Ansible, and the units C(fastpath-hugepages.service), C(fastpath-sriov.service) and C(fastpath-vdpa.service)
+    that run it at boot.
   - The units do nothing on a node where the modules have not written a desired state to C(/etc/fastpath).
   - They are enabled, not started. What they bring back was just brought about by the modules.
 extends_documentation_fragment:

@@ -12,17 +12,13 @@ short_description: Find every reason not to start on a node, before anything is 
 version_added: 0.1.0
 description:
   - Reads what the node is and has, meets it with the whole desired state, and fails with every problem at once.
+  - O(sriov) and O(vdpa) are compared, also where they name a PF by different words.
   - Changes nothing, with and without check mode.
 extends_documentation_fragment:
   - nfv.fastpath.module
   - nfv.fastpath.attributes.read_only
   - nfv.fastpath.desired
 options:
-  vdpa:
-    description:
-      - The vDPA devices, as in C(fastpath_vdpa). A VF that O(sriov) has in another pool already is a problem, also
-        where both name its PF by different words.
-    type: raw
   variables:
     description:
       - Names of the variables that are set for the node and begin with C(fastpath_).
@@ -112,7 +108,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **DESIRED_OPTIONS,
-            "vdpa": {"type": "raw"},
             "variables": names,
             "known_variables": names,
             "disruption_ok": flag,

@@ -4,7 +4,7 @@
 """Runs on a node (``python3 -``) and prints all that the collection might change there, as JSON.
 
 Files by content, mode and link target, large programs by what else tells them apart; the command line; VFs, drivers and
-overrides; pages; units.
+overrides; vDPA devices; pages; units.
 """
 
 import hashlib
@@ -84,6 +84,12 @@ def pages():
     return found
 
 
+def vdpa():
+    root = "/sys/bus/vdpa/devices"
+    names = os.listdir(root) if os.path.isdir(root) else []
+    return {name: os.path.basename(os.path.realpath(os.path.join(root, name, "driver"))) for name in names}
+
+
 def command(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
@@ -99,6 +105,7 @@ if __name__ == "__main__":
             {
                 "files": files(),
                 "pci": pci(),
+                "vdpa": vdpa(),
                 "pages": pages(),
                 "mtu": mtus(),
                 "cmdline": value("/proc/cmdline"),

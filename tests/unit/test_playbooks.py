@@ -100,6 +100,7 @@ def test_a_cluster_refuses_before_any_node_is_changed_and_is_asked_once(name):
     ("role", "variable"),
     [
         ("dpdk", "fastpath_dpdk"),
+        ("vdpa", "fastpath_vdpa"),
         ("ovs_dpdk", "fastpath_ovs"),
         ("container_runtime", "fastpath_container_runtime"),
         ("kubernetes", "fastpath_kubernetes"),
@@ -171,7 +172,8 @@ def test_nothing_needs_what_comes_after_the_reboot():
     assert order[:3] == ["preflight", "rollout/out", "preflight"]
     assert "nfv.fastpath.boot_engine" in (CHECKOUT / "roles/hugepages/meta/main.yml").read_text()
     assert order.index("hugepages") < order.index("kernel_args") < order.index("rollout") < order.index("dpdk")
-    assert order.index("dpdk") < order.index("sriov") < order.index("ovs_dpdk") < order.index("verify")
+    assert order.index("dpdk") < order.index("sriov") < order.index("vdpa") < order.index("ovs_dpdk")
+    assert order.index("ovs_dpdk") < order.index("verify")
 
 
 @pytest.mark.parametrize("name", ["plan", "site"])
@@ -201,9 +203,23 @@ def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
     assert "serial" not in play("cluster")
 
 
+def test_vdpa_devices_wait_where_their_vfs_do():
+    by_name = {short(step): step for step in steps(play("site"))}
+    assert set(by_name["sriov"]["when"]) < set(by_name["vdpa"]["when"])
+
+
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if "rollout" not in role]
-    assert order == ["kubernetes/kubelet", "ovs_dpdk", "sriov", "dpdk", "kernel_args", "hugepages", "boot_engine"]
+    assert order == [
+        "kubernetes/kubelet",
+        "ovs_dpdk",
+        "vdpa",
+        "sriov",
+        "dpdk",
+        "kernel_args",
+        "hugepages",
+        "boot_engine",
+    ]
     for role in order:
         assert play("teardown")["vars"][f"{role.split('/')[0]}_state"] == "absent"
     assert roles("teardown")[0] == "rollout/out"

@@ -79,12 +79,14 @@ def test_installed_whole(node):
         ("write_file", "fastpath-node"),
         ("write_file", "fastpath-hugepages.service"),
         ("write_file", "fastpath-sriov.service"),
+        ("write_file", "fastpath-vdpa.service"),
         ("enable_unit", "fastpath-hugepages.service"),
         ("enable_unit", "fastpath-sriov.service"),
+        ("enable_unit", "fastpath-vdpa.service"),
     ]
     assert (node.tree / ENGINE).read_bytes() == _zipapp.pack(_zipapp.collect(), "/usr/bin/python3")
     assert stat.S_IMODE((node.tree / ENGINE).stat().st_mode) == 0o755
-    assert node.calls == [("enable", "fastpath-hugepages.service"), ("enable", "fastpath-sriov.service")]
+    assert node.calls == [("enable", unit) for unit in UNITS]
 
 
 def test_again_changes_nothing(node):
@@ -154,6 +156,7 @@ def test_teardown_leaves_nothing(node):
     assert node.calls == [
         ("disable", "fastpath-hugepages.service"),
         ("disable", "fastpath-sriov.service"),
+        ("disable", "fastpath-vdpa.service"),
         ("daemon-reload",),
     ]
     assert not teardown(node).changed
@@ -172,7 +175,7 @@ def test_a_failing_systemd_leaves_what_the_next_run_finishes(node):
     with pytest.raises(FastpathError, match="Failed to connect to bus"):
         apply(node)
     node.fails = ""
-    assert [step.action for step in apply(node).operations] == ["enable_unit"] * 2
+    assert [step.action for step in apply(node).operations] == ["enable_unit"] * 3
     node.fails = "disable"
     with pytest.raises(FastpathError):
         teardown(node)
@@ -181,7 +184,7 @@ def test_a_failing_systemd_leaves_what_the_next_run_finishes(node):
     assert node.snapshot() == before
 
 
-@pytest.mark.parametrize("step", range(18))
+@pytest.mark.parametrize("step", range(24))
 def test_power_cut_between_any_two_writes(node, step):
     before = node.snapshot()
     with power_cut(node, step, "write_file", "remove", "must_run"):
@@ -207,9 +210,9 @@ def test_who_needs_the_engine(node):
 
 def test_verify(node):
     found = verify(BootEngineConcern(node), SPEC)
-    assert [(check.id, check.ok) for check in found] == [("boot_engine.file", False)] * 3 + [
+    assert [(check.id, check.ok) for check in found] == [("boot_engine.file", False)] * 4 + [
         ("boot_engine.enabled", False)
-    ] * 2
+    ] * 3
     apply(node)
     assert all(check.ok for check in verify(BootEngineConcern(node), SPEC))
 
@@ -246,13 +249,19 @@ def test_units_are_bounded_conditional_and_required_by_nobody(unit):
     assert not {"Requires", "RequiredBy", "OnFailure"} & {*parsed["Unit"], *parsed["Install"]}
 
 
-def test_vfs_are_there_before_the_network():
-    unit = sections("fastpath-sriov.service")["Unit"]
+@pytest.mark.parametrize("name", ["sriov", "vdpa"])
+def test_interfaces_are_there_before_the_network(name):
+    unit = sections(f"fastpath-{name}.service")["Unit"]
     assert "network-pre.target" in unit["Before"].split() and unit["Wants"] == "network-pre.target"
 
 
-def test_the_wait_ends_before_systemd_loses_patience():
-    service = sections("fastpath-sriov.service")["Service"]
+def test_vdpa_devices_come_after_their_vfs():
+    assert "fastpath-sriov.service" in sections("fastpath-vdpa.service")["Unit"]["After"].split()
+
+
+@pytest.mark.parametrize("name", ["sriov", "vdpa"])
+def test_the_wait_ends_before_systemd_loses_patience(name):
+    service = sections(f"fastpath-{name}.service")["Service"]
     waits = float(re.search(r"--wait (\d+)", service["ExecStart"]).group(1))
     assert waits * 2 < float(service["TimeoutStartSec"])
 

@@ -150,9 +150,11 @@ def test_what_a_plugin_finds_now():
     assert member("n", 0, 1, state=unbound).found_now() == {"example.com/dpdk": 0}
     any_driver = Member("n", (PoolDevices("k", PF, (0, 1), "kernel", state=unbound),), "", {}, "e.c")
     assert any_driver.found_now() == {"e.c/k": 1}
-    vdpa = ({"driver": "mlx5_core", "vdpa_devices": ["vdpa0"]}, {"driver": "mlx5_core", "vdpa_devices": []})
-    both = Member("n", (PoolDevices("v", PF, (0, 1), "kernel", "vhost", state=vdpa),), "", {}, "e.c")
-    assert both.found_now() == {"e.c/v": 1}
+    buses = ("vhost_vdpa", "virtio_vdpa", None)
+    vdpa = [{"driver": "mlx5_core", "vdpa_devices": [{"name": "vdpa0", "bus": bus, "file": None}]} for bus in buses]
+    vdpa += [{"driver": "mlx5_core", "vdpa_devices": []}]
+    several = Member("n", (PoolDevices("v", PF, (0, 1, 2, 3), "kernel", "vhost", state=tuple(vdpa)),), "", {}, "e.c")
+    assert several.found_now() == {"e.c/v": 1}
 
 
 def test_the_prefix_and_options_are_part_of_the_configuration():

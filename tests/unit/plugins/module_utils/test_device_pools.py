@@ -69,14 +69,18 @@ def test_what_is_wrong_with_vdpa():
     assert said(None, {"a": 1})[0].startswith("fastpath_vdpa = ")
     assert said(None, ["x"])[0].startswith("fastpath_vdpa[0] = ")
     (one,) = said(None, [{"pf": {"address": "0000:02:00.0"}, "indexes": 0, "bus": "vhost", "pool": "a"}])
-    assert one == "fastpath_vdpa[0].bus = 'vhost': must be vhost_vdpa or virtio_vdpa"
-    many = said(None, [{"pf": {"address": 1080.0}, "pool": "a/b"}])
+    assert one.startswith(
+        "fastpath_vdpa[0].bus = 'vhost': must be vhost_vdpa (a device file for programs) or virtio_vdpa"
+    )
+    many = said(None, [{"pf": {"address": 1080.0}, "indexes": "x", "pool": "a/b"}])
     assert [problem.split(" = ")[0] for problem in many] == [
-        "fastpath_vdpa[0].pf.address",
-        "fastpath_vdpa[0].pool",
         "fastpath_vdpa[0].indexes",
+        "fastpath_vdpa[0].pool",
+        "fastpath_vdpa[0].pf.address",
     ]
-    assert "put quotes around it" in many[0]
+    assert "put quotes around it" in many[2]
+    (one,) = said(None, [{"pf": {"address": "0000:02:00.0"}, "pool": "a"}])
+    assert "is for devices on VFs, since the SR-IOV device plugin finds no others" in one
     assert "must say which PF" in said(None, [{"pool": "a", "indexes": 0}])[0]
 
 

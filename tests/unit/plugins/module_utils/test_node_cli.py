@@ -274,6 +274,7 @@ def test_the_real_registry(tmp_path):
         "hugepages",
         "kernel_args",
         "sriov",
+        "vdpa",
         "dpdk",
         "ovs_packages",
         "ovs_bundle",
@@ -284,7 +285,7 @@ def test_the_real_registry(tmp_path):
         "kubelet",
         "images",
     ]
-    assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov"]
+    assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov", "vdpa"]
     for name, entry in _concerns.REGISTRY.items():
         for make in filter(None, (entry.make, entry.at_boot, entry.ahead)):
             assert make(_node_cli.Host(str(tmp_path))).name == name

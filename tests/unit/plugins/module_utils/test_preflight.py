@@ -196,3 +196,36 @@ def test_all_at_once():
 )
 def test_vfs_that_wait_for_the_reboot(facts, spec, expected):
     assert needs_reboot_first(facts, spec) is expected
+
+
+VHOST = ["fastpath_vdpa[0].bus"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "spec", "words"),
+    [
+        (replace(GOOD, iommu=NONE), wanted("vp-vdpa"), ["vhost_vdpa", "firmware announces none"]),
+        (replace(GOOD, iommu=OFF), wanted("vp-vdpa"), ["is off", "{iommu: passthrough}"]),
+        (GOOD, wanted("vp-vdpa", iommu="off"), ["switches it off"]),
+    ],
+)
+@pytest.mark.parametrize("consent", [True, False])
+def test_vdpa_devices_for_programs_need_the_iommu_whatever_the_consent(facts, spec, words, consent):
+    (problem,) = preflight(facts, spec, consent, VHOST)
+    assert problem.variable == "fastpath_vdpa[0].bus"
+    assert all(word in str(problem) for word in words), str(problem)
+
+
+def test_vdpa_devices_that_will_have_it():
+    assert preflight(replace(GOOD, iommu=OFF), wanted("vp-vdpa", iommu="on"), vhost=VHOST) == []
+
+
+def test_vdpa_devices_do_not_need_interrupts_to_be_remapped():
+    assert preflight(replace(GOOD, iommu=replace(ON, interrupt_remapping=False)), wanted("vp-vdpa"), vhost=VHOST) == []
+
+
+def test_vdpa_devices_may_have_to_wait_for_a_reboot_too():
+    on = wanted("vp-vdpa", iommu="on")
+    assert needs_reboot_first(replace(GOOD, iommu=OFF), on, VHOST)
+    assert not needs_reboot_first(replace(GOOD, iommu=OFF), on)
+    assert not needs_reboot_first(GOOD, on, VHOST)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
+from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern, Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._concerns import AHEAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
@@ -18,6 +18,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._kubelet_spec import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import note
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import NAMES, PF, SPEC, VdpaNode
 
 FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
 
@@ -98,12 +100,6 @@ def test_everything_comes_at_once_and_each_once(host):
         "fastpath_kernel_args",
         "fastpath_sriov",
     ]
-
-
-def test_pools_of_vdpa_devices_meet_the_node(host):
-    vdpa = [{"pf": {"address": "0000:81:00.0"}, "indexes": "0", "pool": "vdpa"}]
-    host.run = lambda argv, *_more: Completed(0, "[]", "")
-    assert variables(host, vdpa=vdpa) == ["fastpath_vdpa[0].pf"]
 
 
 def test_planners_are_asked_also_where_another_spec_cannot_be_read(host):
@@ -294,3 +290,66 @@ def test_what_nothing_will_bring_is_refused(fresh_host):
     found = {problem.variable for problem in refused.value.problems}
     assert {"fastpath_dpdk.modules", "ovs_dpdk_provider"} < found
     assert any(name.startswith("fastpath_ovs.other_config") for name in found)
+
+
+@pytest.fixture
+def virtio_node(host):
+    """A virtio PF that has no VFs yet."""
+    (Path(host.root) / "sys/bus").mkdir(parents=True)
+    node = VdpaNode(host.root)
+    node.add_virtio_pf(0)
+    (Path(host.root) / "sys/kernel/iommu_groups/1").mkdir(parents=True)
+    return node
+
+
+def vp_vdpa(driver="vp-vdpa", pf=None):
+    return [{"pf": pf or {"netdev": "ens2"}, "num_vfs": 4, "vfs": [{"indexes": "0-1", "driver": driver}]}]
+
+
+def test_vdpa_devices_are_judged_by_the_vfs_that_will_be(virtio_node):
+    assert ahead(virtio_node, sriov=vp_vdpa(), vdpa=SPEC)["changed"] is False
+    assert virtio_node.changes == 0
+
+
+@pytest.mark.parametrize("pf", [{"netdev": "ens2"}, {"address": PF}])
+def test_a_vf_of_vdpa_with_another_driver_is_refused_once_in_whichever_words(virtio_node, pf):
+    with pytest.raises(Refused) as refused:
+        ahead(virtio_node, sriov=vp_vdpa("vfio-pci", pf), vdpa=SPEC)
+    assert [problem.variable for problem in refused.value.problems] == ["fastpath_vdpa[0].indexes"] * 2
+    assert [problem.value for problem in refused.value.problems] == [0, 1]
+
+
+def test_pools_of_vdpa_devices_meet_the_node(virtio_node):
+    vdpa = [{"pf": {"address": "0000:81:00.0"}, "indexes": "0", "pool": "vdpa"}]
+    with pytest.raises(Refused) as refused:
+        ahead(virtio_node, sriov=vp_vdpa(), vdpa=vdpa)
+    assert [problem.variable for problem in refused.value.problems] == ["fastpath_vdpa[0].pf"]
+
+
+@pytest.mark.parametrize("pf", [{"netdev": "ens2"}, {"address": PF}])
+def test_vdpa_devices_wait_for_the_reboot_that_brings_the_iommu(virtio_node, pf):
+    (Path(virtio_node.root) / "sys/kernel/iommu_groups/1").rmdir()
+    (Path(virtio_node.root) / "sys/firmware/acpi/tables").mkdir(parents=True)
+    (Path(virtio_node.root) / "sys/firmware/acpi/tables/DMAR").touch()
+    concerns = {**AHEAD, "kernel_args": planner(reboot="the IOMMU")}
+    base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
+    spec = {**base, "sriov": vp_vdpa(pf=pf), "vdpa": SPEC}
+    result = preflight_node(virtio_node, {**spec, "kernel_args": {"iommu": "passthrough"}}, concerns)
+    assert result["needs_reboot_first"] is True
+    with pytest.raises(Refused) as refused:
+        preflight_node(virtio_node, {**spec, "kernel_args": {}}, concerns)
+    (problem,) = refused.value.problems
+    assert problem.variable == "fastpath_vdpa[0].bus" and "{iommu: passthrough}" in problem.message
+
+
+@pytest.mark.parametrize("drain_first", [True, False])
+def test_users_of_vdpa_devices_are_moved_away_first_where_there_is_a_cluster(virtio_node, drain_first):
+    virtio_node.add_vfs()
+    converge(VdpaConcern(virtio_node), Request(spec=SPEC))
+    virtio_node.open(NAMES[0])
+    if drain_first:
+        result = ahead(virtio_node, sriov=vp_vdpa(), vdpa=[], drain_first=True)
+        assert result["in_use"] and "vhost-vdpa:4711 (qemu)" in result["disrupts"][0]
+        return
+    with pytest.raises(Refused, match="used by vhost-vdpa:4711"):
+        ahead(virtio_node, sriov=vp_vdpa(), vdpa=[])

@@ -32,12 +32,14 @@ def test_every_parser_is_asked():
             "dpdk": {"provider": "git"},
             "ovs": {"other_config": {"pmd-cpu-mask": "0x6"}},
             "sriov": [{"pf": {"address": 1080.0}, "num_vfs": 2}],
+            "vdpa": [{"pf": {"address": 1080.0}}],
         }
     )
     assert {problem.variable.split("[")[0].split(".")[0] for problem in problems} == {
         "fastpath_kernel_args",
         "fastpath_hugepages",
         "fastpath_sriov",
+        "fastpath_vdpa",
         "fastpath_dpdk",
         "fastpath_ovs",
     }
@@ -57,6 +59,28 @@ def test_one_pool_with_two_drivers():
     _wanted, (problem,) = parse_wanted({"sriov": spec})
     assert (problem.variable, problem.value) == ("fastpath_sriov[1].vfs[1].pool", "x")
     assert "fastpath_sriov[0].vfs[0]" in problem.message
+
+
+def test_a_vf_that_two_variables_claim():
+    pf = {"netdev": "a"}
+    sriov = [{"pf": pf, "num_vfs": 2, "vfs": [group(0, None, "vfio-pci"), group(1, "x", "vp-vdpa")]}]
+    _wanted, problems = parse_wanted({"sriov": sriov, "vdpa": [{"pf": pf, "indexes": "0-1"}]})
+    assert [(problem.variable, problem.value) for problem in problems] == [
+        ("fastpath_vdpa[0].indexes", n) for n in (0, 1)
+    ]
+    assert "driver vfio-pci" in problems[0].message and "in pool x" in problems[1].message
+
+
+def test_a_pool_of_two_kinds_of_vdpa_devices_or_of_vfs_too():
+    vdpa = [
+        {"pf": {"netdev": "a"}, "indexes": 0, "pool": "x"},
+        {"pf": {"netdev": "a"}, "indexes": 1, "pool": "x", "bus": "virtio_vdpa"},
+        {"pf": {"netdev": "b"}, "indexes": 0, "pool": "y"},
+    ]
+    sriov = [{"pf": {"netdev": "c"}, "num_vfs": 1, "vfs": [group(0, "y", "vfio-pci")]}]
+    _wanted, problems = parse_wanted({"sriov": sriov, "vdpa": vdpa})
+    assert [problem.variable for problem in problems] == ["fastpath_vdpa[1].pool", "fastpath_vdpa[2].pool"]
+    assert "has driver virtio_vdpa here and vhost_vdpa in fastpath_vdpa[0]" in problems[0].message
 
 
 def test_a_pool_over_two_pfs_and_vfs_in_no_pool():
@@ -100,8 +124,11 @@ def test_specs_are_as_the_modules_store_them():
         "ovs_dpdk": None,
         "ovs_packages": None,
         "sriov": {"pfs": [1], "noiommu_ok": True, "coming_drivers": ()},
+        "vdpa": None,
     }
     assert set(concern_specs({}).values()) == {None}
+    assert concern_specs({"vdpa": []})["vdpa"] == {"devices": [], "sriov": None}
+    assert concern_specs({"vdpa": [2], "sriov": [1]})["vdpa"] == {"devices": [2], "sriov": [1]}
     assert concern_specs({"dpdk": {}})["dpdk"] == {"dpdk": {}}
 
 

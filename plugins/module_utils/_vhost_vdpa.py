@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: nfv.fastpath contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. Whether a vhost-vdpa device file can really be used.
+
+That the file is there proves little: only when it is opened does the kernel reset the device and take an IOMMU
+domain for it. So this does what a program does first, asks the device what it is, and closes it again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+
+USABLE = "usable"
+# linux/vhost.h: _IOR(0xAF, 0x70, __u32) and _IOR(0xAF, 0x00, __u64)
+GET_DEVICE_ID, GET_FEATURES = 0x8004AF70, 0x8008AF00
+NETWORK_ID = 1
+# The kernel's own ENOTSUPP, which it does not translate for programs.
+ENOTSUPP = 524
+OPEN_SECONDS = 45.0
+_U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
+
+Ioctl = Callable[[int, int, Any], Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``seen``: ``usable``, or one sentence that says why not. ``features``: None where it could not be asked."""
+
+    seen: str
+    features: int | None = None
+
+
+def check_node(
+    host: Host, node: str, network: bool = True, ioctl: Ioctl = fcntl.ioctl, seconds: float = OPEN_SECONDS
+) -> Answer:
+    """A device that somebody has open is proof enough. A program behind VDUSE may be dead, and is not waited for."""
+    answers: list[Answer] = []
+    asker = threading.Thread(target=lambda: answers.append(_ask(host, f"/dev/{node}", network, ioctl)), daemon=True)
+    asker.start()
+    asker.join(seconds)
+    return answers[0] if answers else Answer(f"/dev/{node} has not answered for {seconds:g} s")
+
+
+def is_open(host: Host, node: str) -> bool:
+    """Whether somebody has it open: the kernel lets in one at a time, and knows users that no process table shows."""
+    try:
+        os.close(os.open(host.path(f"/dev/{node}"), os.O_RDWR))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def _ask(host: Host, path: str, network: bool, ioctl: Ioctl) -> Answer:
+    try:
+        descriptor = os.open(host.path(path), os.O_RDWR)
+    except OSError as error:
+        return Answer(USABLE if error.errno == errno.EBUSY else _reason(path, error))
+    try:
+        (kind,) = _U32.unpack(ioctl(descriptor, GET_DEVICE_ID, _U32.pack(0)))
+        if network and kind != NETWORK_ID:
+            return Answer(f"{path} is no network device: its virtio id is {kind}")
+        (features,) = _U64.unpack(ioctl(descriptor, GET_FEATURES, _U64.pack(0)))
+        return Answer(USABLE, features)
+    except OSError as error:
+        return Answer(_reason(path, error))
+    finally:
+        os.close(descriptor)
+
+
+def _reason(path: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"there is no {path}"
+    if error.errno == ENOTSUPP:
+        return f"{path}: its device is behind no IOMMU that keeps caches coherent, so no program may have it"
+    if error.errno == errno.ENXIO:
+        return f"{path} belongs to no device any more"
+    return f"{path}: {error.strerror}"
