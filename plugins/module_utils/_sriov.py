@@ -103,7 +103,7 @@ def plan(current: SriovState, desired: SriovDesired) -> Plan:
 def plan_teardown(current: SriovState) -> Plan:
     """The way back to what the record says was there before."""
     jobs = _given_back(current, set())
-    _refuse(current, jobs, True, [])
+    _refuse(current, jobs, True, _still_carrying(jobs))
     return _plan(current, jobs, torn_down=True)
 
 
@@ -312,6 +312,23 @@ def _use_problems(job: _Job) -> list[Problem]:
     return problems
 
 
+def _leaving(job: _Job) -> list[VfState]:
+    """VFs that lose their driver."""
+    have = job.vfs
+    rebound = [have[want.index] for want in job.target.vfs if want.index in have and _rebinds(have[want.index], want)]
+    return list(job.pf.vfs) if job.renews else rebound
+
+
+def _still_carrying(jobs: list[_Job]) -> list[Problem]:
+    """Their own teardown removes devices of ours; the next boot would miss them."""
+    carried = [(job, vf, name) for job in jobs for vf in _leaving(job) for name in vf.vdpa_devices]
+    return [
+        InUse(job.variable, name, f"is a vDPA device on VF {vf.address}: tear vdpa down before")
+        for job, vf, name in carried
+        if f"vdpa:{name}" not in vf.uses
+    ]
+
+
 def _rebinds(have: VfState, want: VfTarget) -> bool:
     """Whether the VF loses its driver for a moment. A driver that was forced may not be the kernel's own."""
     if want.driver == KERNEL and have.override == have.driver:
@@ -339,6 +356,11 @@ def _legacy_problems(current: SriovState, jobs: list[_Job]) -> list[Problem]:
 def _warnings(jobs: list[_Job], gone: set[str]) -> list[str]:
     warnings = [f"PF {address} of an earlier run is no longer in this machine." for address in sorted(gone)]
     for job in jobs:
+        warnings += [
+            f"vDPA device {name} goes with VF {vf.address}; the role vdpa makes it again where it is wanted."
+            for vf in _leaving(job)
+            for name in vf.vdpa_devices
+        ]
         users = busy(job.pf.device)
         if users and job.renews and not job.giving_back:
             warnings.append(f"{job.pf} is used by {', '.join(users)}; making VFs may interrupt its link for a moment.")

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VIRTIO_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, read_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, VDPA_DEVICES, read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import PfState, SriovState, VfState
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING
+from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, with_uses
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import gather
 
@@ -31,7 +34,7 @@ def read_sriov(
     ``known``: facts from before, to be taken as they are; then nobody is asked again who uses what.
     """
     devices = read_pci(host)
-    facts = known or gather(host, devices, ssh_connection)
+    facts = known or replace(gather(host, devices, ssh_connection), own_vdpa=_vdpa_of_ours(host, devices))
     links = {link.name: link for link in facts.links}
     by_address = {device.address: device for device in (devices if known else with_uses(devices, facts))}
     states = [_pf(host, device, by_address, links) for device in by_address.values()]
@@ -90,6 +93,18 @@ def _vf(device: PciDevice, link: Link | None) -> VfState:
         override=device.driver_override,
         attributes=link.vfs.get(index, NOTHING) if link else NOTHING,
         uses=device.uses,
+        vdpa_devices=device.vdpa_devices,
+    )
+
+
+def _vdpa_of_ours(host: Host, devices: Iterable[PciDevice]) -> frozenset[str]:
+    """vDPA devices that go with their VFs as long as nobody uses them; not those whose interface is somewhere else."""
+    made = Store(host, "vdpa").record().get("devices", {})
+    return frozenset(
+        name
+        for device in devices
+        for name in device.vdpa_devices
+        if name in made and (device.netdevs or host.link_name(f"{VDPA_DEVICES}/{name}/driver") != VIRTIO_VDPA)
     )
 
 

@@ -28,6 +28,7 @@ class VfState:
     override: str | None = None
     attributes: VfAttributes = NOTHING
     uses: tuple[str, ...] = ()
+    vdpa_devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

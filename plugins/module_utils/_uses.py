@@ -34,7 +34,10 @@ class Handle:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the node says beside sysfs. Maps by device file lead to PCI addresses."""
+    """What the node says beside sysfs. Maps by device file lead to PCI addresses.
+
+    ``own_vdpa``: vDPA devices that are nobody's use by themselves, since they are made again.
+    """
 
     links: tuple[Link, ...] = ()
     default_routes: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Facts:
     uio_devices: dict[str, str] = field(default_factory=dict)
     vhost_vdpa: dict[str, str] = field(default_factory=dict)
     elsewhere: dict[str, str] = field(default_factory=dict)
+    own_vdpa: frozenset[str] = frozenset()
 
 
 def protects(device: PciDevice) -> tuple[str, ...]:
@@ -81,7 +85,7 @@ def _uses(
             stacked.append(_label(upper))
             talks += own[upper.name]
     ordered = sorted(talks, key=_rank) + sorted(stacked) + sorted(opened.get(device.address, []))
-    ordered += [f"vdpa:{name}" for name in device.vdpa_devices]
+    ordered += [f"vdpa:{name}" for name in device.vdpa_devices if name not in facts.own_vdpa]
     if device.address in facts.elsewhere:
         ordered.append(f"netns:{facts.elsewhere[device.address]}")
     return tuple(dict.fromkeys(ordered))

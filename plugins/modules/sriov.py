@@ -16,7 +16,7 @@ description:
   - What was there before the first change is remembered on the node, and O(state=absent) gives back exactly that. The
     same goes for a PF that is no longer listed.
   - VFs that somebody uses are never removed nor taken from their driver, whatever the consent. The module then fails
-    and says who uses them.
+    and says who uses them. A vDPA device that M(nfv.fastpath.vdpa) made is no use by itself; it goes with its VF.
   - Nothing is changed unless everything that is asked for can be done as far as can be known before; all reasons
     against it are told at once.
 extends_documentation_fragment:
