@@ -9,6 +9,7 @@ and a transcript of commands.
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import os
@@ -36,6 +37,9 @@ EXT4_IOC_CHECKPOINT = 0x4004662B
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 # What a shell says of a program that is not there.
 NOT_FOUND = 127
+# include/uapi/linux/sockios.h and ethtool.h: what is asked for, driver, three versions, bus, and what nobody asks for.
+SIOCETHTOOL, ETHTOOL_GDRVINFO = 0x8946, 3
+DRVINFO = struct.Struct("=I32s32s32s32s32s32x")
 # Another file system, or an ext4 without a journal.
 NOT_SUPPORTED = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENODEV)
 
@@ -281,6 +285,18 @@ class Host:
         finally:
             os.close(descriptor)
         return stream
+
+    def bus_info(self, interface: str) -> str | None:
+        """What a network interface says that it stands on; None where it is not here or does not say."""
+        answer = array.array("B", DRVINFO.pack(ETHTOOL_GDRVINFO, b"", b"", b"", b"", b""))
+        request = struct.pack("16sP16x", interface.encode(), answer.buffer_info()[0])
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                fcntl.ioctl(asker, SIOCETHTOOL, request)
+        except OSError:
+            return None
+        text: bytes = DRVINFO.unpack(answer.tobytes())[4]
+        return text.rstrip(b"\0").decode(errors="replace") or None
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         """Wait until ``condition`` holds; FastpathError naming ``what`` past ``timeout`` seconds."""

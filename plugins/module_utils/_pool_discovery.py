@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import 
     Slice,
     same_device_twice,
 )
+from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VIRTIO_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import links
@@ -22,6 +24,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery impo
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import PfSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import SriovState, find_pf
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts
+from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import virtio_devices
 
 
 def find_devices(host: Host, slices: Sequence[Slice]) -> tuple[PoolDevices, ...]:
@@ -65,7 +68,10 @@ def _seen(host: Host, device: PciDevice) -> dict[str, Any]:
 
 
 def _vdpa_seen(host: Host, name: str) -> dict[str, Any]:
-    """Made anew under its name, a device has another file."""
+    """Made anew under its name, a device has another file, or another virtio device."""
     folder = f"{VDPA_DEVICES}/{name}"
-    below = [child for child in host.listdir(folder) if child.startswith(("vhost-vdpa-", "virtio"))]
-    return {"name": name, "bus": host.link_name(f"{folder}/driver"), "file": next(iter(sorted(below)), None)}
+    bus = host.link_name(f"{folder}/driver")
+    files = [child for child in host.listdir(folder) if child.startswith("vhost-vdpa-")]
+    if bus == VIRTIO_VDPA:
+        files = [posixpath.basename(path) for path in virtio_devices(host, name)]
+    return {"name": name, "bus": bus, "file": next(iter(sorted(files)), None)}

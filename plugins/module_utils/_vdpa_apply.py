@@ -21,6 +21,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_discovery impor
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import VdpaAttributes
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_state import PCI, VdpaState
 from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import is_open
+from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import virtio_devices
 
 MGMTDEV_SECONDS = 30.0
 DEVICE_SECONDS = 30.0
@@ -147,9 +148,7 @@ class VdpaWork:
             self.host.wait_for(lambda: self._device_file(folder), DEVICE_SECONDS, f"the device file of {name}")
         elif driver == VIRTIO_VDPA:
             self.host.wait_for(
-                lambda: any(child.startswith("virtio") for child in self.host.listdir(folder)),
-                DEVICE_SECONDS,
-                f"the virtio device of {name}",
+                lambda: bool(virtio_devices(self.host, name)), DEVICE_SECONDS, f"the virtio device of {name}"
             )
 
     def _device_file(self, folder: str) -> bool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Iterable
@@ -23,12 +22,16 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery impor
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import BUSES, HARDWARE, VdpaAttributes
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_state import NETWORK, MgmtDev, VdpaDevice, VdpaState
+from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import (
+    function_of,
+    netdevs_of,
+    virtio_devices,
+)
 
 BUS = "/sys/bus/vdpa"
 VDUSE_CLASS = "/sys/class/vduse"
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _NODE = re.compile(r"vhost-vdpa-\d+")
-_VIRTIO = re.compile(r"virtio\d+")
 
 
 def read_vdpa(host: Host, record: dict[str, Any], ssh_connection: str = "") -> VdpaState:
@@ -84,26 +87,24 @@ def _devices(host: Host) -> tuple[VdpaDevice, ...]:
 def _device(host: Host, name: str, told: dict[str, Any], attributes: VdpaAttributes) -> VdpaDevice:
     folder = f"{BUS}/devices/{name}"
     override = host.read_value(f"{folder}/driver_override")
-    children = host.listdir(folder)
+    driver = host.link_name(f"{folder}/driver")
     return VdpaDevice(
         name=name,
         mgmtdev=told.get("mgmtdev"),
         address=_above(host, folder) if "mgmtdev" not in told else None,
         kind=told.get("type", NETWORK),
-        driver=host.link_name(f"{folder}/driver"),
+        driver=driver,
         override=None if override in (None, "", NO_OVERRIDE) else override,
         overridable=override is not None,
-        node=next((child for child in children if _NODE.fullmatch(child)), None),
-        netdevs=tuple(
-            netdev for child in children if _VIRTIO.fullmatch(child) for netdev in host.listdir(f"{folder}/{child}/net")
-        ),
+        node=next((child for child in host.listdir(folder) if _NODE.fullmatch(child)), None),
+        netdevs=netdevs_of(host, name) if driver == VIRTIO_VDPA else (),
         attributes=attributes,
     )
 
 
 def _above(host: Host, path: str) -> str | None:
     """The PCI function that is the parent of a device, not one further above."""
-    above = posixpath.basename(posixpath.dirname(_target(host, path)))
+    above = posixpath.basename(posixpath.dirname(host.link_target(path) or ""))
     return above if _ADDRESS.fullmatch(above) else None
 
 
@@ -130,19 +131,10 @@ def _place(host: Host, device: VdpaDevice) -> str:
     """Its name, or for an interface that is astray what ``ip`` calls its parent there."""
     if not _astray(device):
         return device.name
-    folder = f"{BUS}/devices/{device.name}"
-    above = _ADDRESS.findall(_target(host, folder))
-    below = [child for child in host.listdir(folder) if _VIRTIO.fullmatch(child)]
-    return (above[-1:] or below or [device.name])[0]
+    below = virtio_devices(host, device.name)
+    return function_of(host, device.name) or (posixpath.basename(below[0]) if below else device.name)
 
 
 def _by_others(uses: tuple[str, ...]) -> tuple[str, ...]:
     """A device is no use of itself."""
     return tuple(use for use in uses if not use.startswith("vdpa:"))
-
-
-def _target(host: Host, path: str) -> str:
-    try:
-        return os.readlink(host.path(path))
-    except OSError:
-        return ""

@@ -3,8 +3,8 @@
 
 """A fake node with the kernel's vDPA: modules, its bus, the tool ``vdpa``; and the words of its tests.
 
-As with the real one, a new device goes to whichever bus driver is loaded unless an override says otherwise, and
-removing a device that a program has open would never end.
+As with the real one, a new device goes to whichever bus driver is loaded unless an override says otherwise, the virtio
+device of virtio_vdpa is below what does the DMA, and removing a device that a program has open would never end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,12 @@ class Device:
     config: dict[str, Any] = field(default_factory=dict)
     features: int | None = None
     number: int = 0
+
+    @property
+    def virtio(self) -> str:
+        """The folder of its virtio device: below the PCI function, or below itself where a program is behind it."""
+        function = re.match(r".*/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?=/)", self.folder)
+        return f"{function[0] if function else self.folder}/virtio{self.number}"
 
 
 class VdpaNode(FakeNode):
@@ -296,6 +303,17 @@ class VdpaNode(FakeNode):
         os.makedirs(self.path(f"{BUS}/devices"), exist_ok=True)
         os.makedirs(self.path(f"{BUS}/drivers"), exist_ok=True)
 
+    def bus_info(self, interface: str) -> str | None:
+        """What the kernel's virtio_net tells, in no more than 31 characters."""
+        return next((name[:31] for name, item in self.devices.items() if interface == f"vnet{item.number}"), None)
+
+    def take_into_pod(self, name: str) -> None:
+        """The interface of a device goes to another network namespace."""
+        netdev = f"vnet{self.devices[name].number}"
+        del self.links[netdev]
+        os.unlink(self.path(f"/sys/class/net/{netdev}"))
+        os.rmdir(self.path(f"{self.devices[name].virtio}/net/{netdev}"))
+
     def _link(self, path: str, target: str) -> None:
         os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
         up = "/".join([".."] * (path.count("/") - 1))
@@ -305,6 +323,8 @@ class VdpaNode(FakeNode):
         folder = f"/sys/devices/pci{address[:7]}/{address}/{name}"
         if mgmtdev == "vduse":
             folder = f"/sys/devices/virtual/vduse/{name}/{name}"
+        elif mgmtdev and mgmtdev.startswith("auxiliary/"):
+            folder = f"/sys/devices/pci{address[:7]}/{address}/{mgmtdev.partition('/')[2]}/{name}"
         self.devices[name] = Device(mgmtdev, folder, config, features, self._made)
         self._made += 1
         os.makedirs(self.path(folder))
@@ -339,7 +359,7 @@ class VdpaNode(FakeNode):
             self._put(f"/dev/vhost-vdpa-{device.number}", "")
             return
         netdev = f"vnet{device.number}"
-        virtio = f"{device.folder}/virtio{device.number}"
+        virtio = device.virtio
         os.makedirs(self.path(f"{virtio}/net/{netdev}"))
         self._link(f"/sys/bus/virtio/devices/virtio{device.number}", virtio)
         self._link(f"/sys/class/net/{netdev}", f"{virtio}/net/{netdev}")
@@ -362,7 +382,7 @@ class VdpaNode(FakeNode):
             os.rmdir(self.path(f"{device.folder}/vhost-vdpa-{device.number}"))
             os.unlink(self.path(f"/dev/vhost-vdpa-{device.number}"))
             return
-        shutil.rmtree(self.path(f"{device.folder}/virtio{device.number}"))
+        shutil.rmtree(self.path(device.virtio))
         os.unlink(self.path(f"/sys/bus/virtio/devices/virtio{device.number}"))
         netdev = f"vnet{device.number}"
         if netdev in self.links:

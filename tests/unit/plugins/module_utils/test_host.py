@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import struct
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +198,23 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_absent(host, tmp_path):
         with pytest.raises(OSError, match="symbolic links"):
             read("/etc/loop")
         assert (read("/sys/loop"), read("/proc/9/loop"), read("/etc")) == (None, None, None)
+
+
+def test_what_an_interface_stands_on(host, monkeypatch):
+    """The kernel writes its answer to where the request points."""
+
+    def answer(_socket, request, argument):
+        name, address = struct.unpack("16sP16x", argument)
+        assert (request, name.rstrip(b"\0")) == (0x8946, b"eth7")
+        asked = (ctypes.c_char * 196).from_address(address)
+        assert asked[:4] == struct.pack("=I", 3)
+        asked[100:107] = b"virtio3"
+
+    monkeypatch.setattr(_host.fcntl, "ioctl", answer)
+    assert host.bus_info("eth7") == "virtio3"
+
+
+def test_an_interface_that_does_not_say_what_it_stands_on(host, monkeypatch):
+    assert host.bus_info("no-such-netdev") is None
+    monkeypatch.setattr(_host.fcntl, "ioctl", lambda *_: 0)
+    assert host.bus_info("eth7") is None

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -95,9 +94,7 @@ def test_devices_of_others_keep_their_vfs(node):
 def test_an_interface_that_is_in_a_pod_keeps_its_vf(node):
     make_vfs(node, sriov())
     apply(node, [entry(indexes=0, bus="virtio_vdpa")])
-    node.links.pop("vnet0")
-    os.unlink(node.path("/sys/class/net/vnet0"))
-    os.rmdir(node.path(f"{node.devices[NAMES[0]].folder}/virtio0/net/vnet0"))
+    node.take_into_pod(NAMES[0])
     with pytest.raises(Refused, match=f"used by vdpa:{NAMES[0]}"):
         make_vfs(node, sriov("vfio-pci"), disruption_ok=True)
 

@@ -271,9 +271,7 @@ def test_an_interface_in_use(node):
 def test_an_interface_in_a_pod(node, monkeypatch):
     apply(node, [entry(indexes=0, bus="virtio_vdpa")])
     node._put("/run/netns/pod", "")
-    node.links.pop("vnet0")
-    os.unlink(node.path("/sys/class/net/vnet0"))
-    os.rmdir(node.path(f"{node.devices[NAMES[0]].folder}/virtio0/net/vnet0"))
+    node.take_into_pod(NAMES[0])
     inside = Completed(0, '[{"ifname": "eth1", "parentdev": "virtio0", "addr_info": []}]', "")
     real = node._run
     monkeypatch.setattr(node, "_run", lambda argv, *more: inside if argv[0] == "nsenter" else real(argv, *more))

@@ -353,7 +353,7 @@ def test_verification_sees_a_device_that_no_program_can_have(node):
 def test_verification_sees_other_features_and_a_missing_interface(node):
     spec = [entry(indexes=0, features=["MAC", "VERSION_1"]), entry(indexes=1, bus="virtio_vdpa")]
     apply(node, spec)
-    folder = node.path(f"{node.devices[NAMES[1]].folder}/virtio1/net")
+    folder = node.path(f"{node.devices[NAMES[1]].virtio}/net")
     shutil.rmtree(folder)
     found = checks(node, spec, ioctl=ioctl(1 << 5))
     assert (found[("vdpa.features", NAMES[0])].expected, found[("vdpa.features", NAMES[0])].seen) == (
