@@ -43,7 +43,8 @@ def netdevs_by_address(host: Host) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _vdpa_by_address(host: Host) -> dict[str, tuple[str, ...]]:
+def vdpa_by_address(host: Host) -> dict[str, tuple[str, ...]]:
+    """vDPA devices by the PCI function that they stand on."""
     found: dict[str, tuple[str, ...]] = {}
     for name in host.listdir(VDPA_DEVICES):
         below = _LAST_ADDRESS.match(_link(host.path(f"{VDPA_DEVICES}/{name}")))
@@ -59,7 +60,7 @@ class _Pass:
         self._folder = host.path(DEVICES)
         self._addresses = host.listdir(DEVICES)
         self._netdevs = netdevs_by_address(host)
-        self._vdpa_devices = _vdpa_by_address(host)
+        self._vdpa_devices = vdpa_by_address(host)
         self._indexes: dict[str, dict[str, int]] = {}
 
     def devices(self) -> Iterator[PciDevice]:

@@ -18,6 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import
     DEVICES,
     NO_OVERRIDE,
     netdevs_by_address,
+    vdpa_by_address,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import (
@@ -29,6 +30,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery impo
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import NOTHING, VfAttributes
+from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import held
 
 # Some drivers take seconds for each VF. The write itself blocks as long as the driver works.
 NUMVFS_SECONDS = 300.0
@@ -111,7 +113,8 @@ class SriovWork:
 
         def write() -> None:
             try:
-                self.host.write_attribute(path, str(count))
+                with held(self.host, self._vdpa_devices(operation.target)):
+                    self.host.write_attribute(path, str(count))
                 answers.append(None)
             except BaseException as error:
                 answers.append(error)
@@ -128,6 +131,12 @@ class SriovWork:
         if error is not None:
             cause = NUMVFS_ERRORS.get(error.errno or 0, error.strerror)
             raise FastpathError(f"{what}: {cause}.{self._kernel_says(operation.target)}") from error
+
+    def _vdpa_devices(self, pf: str) -> list[str]:
+        """Those on the VFs of a PF."""
+        links = [f"{DEVICES}/{pf}/{name}" for name in self.host.listdir(f"{DEVICES}/{pf}") if name.startswith("virtfn")]
+        vfs = {self.host.link_name(link) for link in links}
+        return [name for address, names in vdpa_by_address(self.host).items() if address in vfs for name in names]
 
     def _wait_for_vfs(self, operation: Operation) -> None:
         last = f"{DEVICES}/{operation.target}/virtfn{operation.after - 1}"
@@ -205,7 +214,7 @@ class SriovWork:
             return
         self._set_override(address, driver or override)
         if before is not None:
-            self.host.write_attribute(f"{DEVICES}/{address}/driver/unbind", address)
+            self._unbind(address)
         if driver is None:
             return
         try:
@@ -217,6 +226,11 @@ class SriovWork:
                 ) from error
         if override != driver:
             self._set_override(address, override)
+
+    def _unbind(self, address: str) -> None:
+        """vDPA devices of ours go with the driver; the kernel would wait without end for one that somebody opened."""
+        with held(self.host, vdpa_by_address(self.host).get(address, ())):
+            self.host.write_attribute(f"{DEVICES}/{address}/driver/unbind", address)
 
     def _bind_again(self, address: str, driver: str | None, override: str | None) -> None:
         """After a failure, as far as the kernel lets us: the first error is the one to be told."""
@@ -233,7 +247,7 @@ class SriovWork:
         """Let the kernel choose: a driver that is built in is in no module database."""
         self._set_override(address, None)
         if before is not None:
-            self.host.write_attribute(f"{DEVICES}/{address}/driver/unbind", address)
+            self._unbind(address)
         pf = self.host.link_name(f"{DEVICES}/{address}/physfn") or ""
         off = self.host.read_value(f"{DEVICES}/{pf}/sriov_drivers_autoprobe") == "0"
         if off:

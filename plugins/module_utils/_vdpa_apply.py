@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import Any, Callable
 
@@ -20,7 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._store import Store
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_discovery import BUS, management_devices
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import VdpaAttributes
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_state import PCI, VdpaState
-from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import is_open
+from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import held
 from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import virtio_devices
 
 MGMTDEV_SECONDS = 30.0
@@ -96,35 +95,28 @@ class VdpaWork:
         self._forget(name)
 
     def _delete(self, name: str) -> None:
-        self._must_be_free(name)
-        _vdpa_tool.delete(self.host, name)
-
-    def _must_be_free(self, name: str) -> None:
-        """The last look: once asked, the kernel would wait for a user and could not be stopped."""
-        for node in self.host.listdir(f"{BUS}/devices/{name}"):
-            if node.startswith("vhost-vdpa-") and is_open(self.host, node):
-                raise FastpathError(
-                    f"vDPA device {name} stays as it is: somebody has /dev/{node} open, though no process of this node "
-                    "shows it. Move its users away first."
-                )
+        with held(self.host, [name]):
+            _vdpa_tool.delete(self.host, name)
 
     def _release(self, operation: Operation) -> None:
         self._forget(operation.target)
 
     def _bind_device(self, operation: Operation) -> None:
-        name = operation.target
+        name, wanted = operation.target, operation.after
         before, override = self._driver(name), self._override(name)
-        wanted, wanted_override = operation.after["driver"], operation.after["driver_override"]
         try:
-            self._bounded(f"bind {name}", lambda: self._bind(name, wanted, wanted_override))
-            self._wait_for_use(name, wanted)
-        except (FastpathError, OSError) as error:
-            with contextlib.suppress(FastpathError, OSError):
-                self._bounded(f"bind {name} again", lambda: self._bind(name, before, override))
-            if isinstance(error, FastpathError):
-                raise
+            self._bind_for_use(name, wanted["driver"], wanted["driver_override"])
+        except FastpathError as failure:
+            failure.take_back(lambda: self._bounded(f"bind {name} again", lambda: self._bind(name, before, override)))
+            raise
+
+    def _bind_for_use(self, name: str, driver: str | None, override: str | None) -> None:
+        try:
+            self._bounded(f"bind {name}", lambda: self._bind(name, driver, override))
+            self._wait_for_use(name, driver)
+        except OSError as error:
             raise FastpathError(
-                f"vDPA device {name} cannot have the bus driver {wanted}: {error.strerror}.{self._kernel_says(name)}"
+                f"vDPA device {name} cannot have the bus driver {driver}: {error.strerror}.{self._kernel_says(name)}"
             ) from error
 
     def _bind(self, name: str, driver: str | None, override: str | None) -> None:
@@ -136,8 +128,8 @@ class VdpaWork:
         if have == driver:
             return
         if have is not None:
-            self._must_be_free(name)
-            self.host.write_attribute(f"{folder}/driver/unbind", name)
+            with held(self.host, [name]):
+                self.host.write_attribute(f"{folder}/driver/unbind", name)
         if driver is not None:
             self.host.write_attribute(f"{BUS}/drivers/{driver}/bind", name)
 

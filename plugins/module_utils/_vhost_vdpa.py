@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PRIVATE. Whether a vhost-vdpa device file can really be used.
+"""PRIVATE. Whether a vhost-vdpa device file can really be used, and how one is taken away that nobody uses.
 
 That the file is there proves little: only when it is opened does the kernel reset the device and take an IOMMU
 domain for it. So this does what a program does first, asks the device what it is, and closes it again.
@@ -14,11 +14,14 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import VDPA_DEVICES
 
 USABLE = "usable"
 # linux/vhost.h: _IOR(0xAF, 0x70, __u32) and _IOR(0xAF, 0x00, __u64)
@@ -27,6 +30,7 @@ NETWORK_ID = 1
 # The kernel's own ENOTSUPP, which it does not translate for programs.
 ENOTSUPP = 524
 OPEN_SECONDS = 45.0
+HELD_POLL_SECONDS = 0.01
 _U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
 
 Ioctl = Callable[[int, int, Any], Any]
@@ -51,13 +55,51 @@ def check_node(
     return answers[0] if answers else Answer(f"/dev/{node} has not answered for {seconds:g} s")
 
 
-def is_open(host: Host, node: str) -> bool:
-    """Whether somebody has it open: the kernel lets in one at a time, and knows users that no process table shows."""
+@contextmanager
+def held(host: Host, names: Iterable[str]) -> Iterator[None]:
+    """Take vDPA devices away inside of this: their device files are ours meanwhile, so nobody else comes in between.
+
+    The kernel lets in one at a time. It takes a file away first and then waits, without end, for who has it open; that
+    is us, and we let go as soon as the file is gone. FastpathError where somebody has one open: the kernel knows users
+    that no process table shows.
+    """
+    doors: dict[str, int] = {}
+    over = threading.Event()
+    keeper = threading.Thread(target=_let_go, args=(host, doors, over), daemon=True)
     try:
-        os.close(os.open(host.path(f"/dev/{node}"), os.O_RDWR))
-    except OSError as error:
-        return error.errno == errno.EBUSY
-    return False
+        for name in names:
+            doors.update(_taken(host, name))
+        if doors:
+            keeper.start()
+        yield
+    finally:
+        over.set()
+        if keeper.ident is not None:
+            keeper.join()
+        for descriptor in doors.values():
+            os.close(descriptor)
+
+
+def _taken(host: Host, name: str) -> dict[str, int]:
+    """Descriptor by the entry that goes with the device file. Who cannot open it is kept out by something else."""
+    folder = f"{VDPA_DEVICES}/{name}"
+    for node in (child for child in host.listdir(folder) if child.startswith("vhost-vdpa-")):
+        try:
+            return {f"{folder}/{node}": os.open(host.path(f"/dev/{node}"), os.O_RDWR)}
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise FastpathError(
+                    f"vDPA device {name} stays as it is: somebody has /dev/{node} open, though no process of this node "
+                    "shows it. Move its users away first."
+                ) from error
+    return {}
+
+
+def _let_go(host: Host, doors: dict[str, int], over: threading.Event) -> None:
+    while doors and not over.is_set():
+        for entry in [entry for entry in doors if not host.exists(entry)]:
+            os.close(doors.pop(entry))
+        over.wait(HELD_POLL_SECONDS)
 
 
 def _ask(host: Host, path: str, network: bool, ioctl: Ioctl) -> Answer:

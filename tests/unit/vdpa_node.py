@@ -4,7 +4,7 @@
 """A fake node with the kernel's vDPA: modules, its bus, the tool ``vdpa``; and the words of its tests.
 
 As with the real one, a new device goes to whichever bus driver is loaded unless an override says otherwise, the virtio
-device of virtio_vdpa is below what does the DMA, and removing a device that a program has open would never end.
+device of virtio_vdpa is below what does the DMA, and a device that a program has open is waited for without end.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,9 @@ class VdpaNode(FakeNode):
         self.auxiliary: dict[str, str] = {}
         self.tool_error = ""
         self.old_kernel = False
+        # Programs that come while a device file goes: whether any do, and how many found it taken.
+        self.late_openers = False
+        self.turned_away = 0
         self._made = 0
 
     # Building
@@ -379,8 +383,7 @@ class VdpaNode(FakeNode):
         self._must_be_closed(name)
         os.unlink(self.path(f"{device.folder}/driver"))
         if driver == "vhost_vdpa":
-            os.rmdir(self.path(f"{device.folder}/vhost-vdpa-{device.number}"))
-            os.unlink(self.path(f"/dev/vhost-vdpa-{device.number}"))
+            self._take_file_away(device)
             return
         shutil.rmtree(self.path(device.virtio))
         os.unlink(self.path(f"/sys/bus/virtio/devices/virtio{device.number}"))
@@ -388,6 +391,19 @@ class VdpaNode(FakeNode):
         if netdev in self.links:
             del self.links[netdev]
             os.unlink(self.path(f"/sys/class/net/{netdev}"))
+
+    def _take_file_away(self, device: Device) -> None:
+        """First nobody can open it any more, then who has it open is waited for."""
+        node = self.path(f"/dev/vhost-vdpa-{device.number}")
+        if self.late_openers:
+            assert _held_by_us(node), "a late opener came in: this would never end"
+            self.turned_away += 1
+        os.rmdir(self.path(f"{device.folder}/vhost-vdpa-{device.number}"))
+        os.unlink(node)
+        deadline = time.monotonic() + 30
+        while _held_by_us(node):
+            assert time.monotonic() < deadline, "we have it open ourselves: this would never end"
+            time.sleep(0.001)
 
     def _must_be_closed(self, name: str) -> None:
         node = f"/dev/vhost-vdpa-{self.devices[name].number}"
@@ -401,6 +417,17 @@ class VdpaNode(FakeNode):
             if f"/{function.address}/" in item.folder:
                 self._delete(name)
         super()._detach(function)
+
+
+def _held_by_us(path: str) -> bool:
+    """What was removed meanwhile is shown as such."""
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{descriptor}") in (path, f"{path} (deleted)"):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _refused(sentence: str, text: str) -> Completed:

@@ -84,6 +84,15 @@ def test_devices_in_use_keep_their_vfs(node, spec):
     assert set(node.devices) == set(NAMES)
 
 
+@pytest.mark.parametrize("spec", [sriov("vfio-pci"), sriov(num_vfs=3)])
+def test_who_comes_while_a_vf_goes_finds_its_device_taken(node, spec):
+    make_vfs(node, sriov())
+    apply(node, SPEC)
+    node.late_openers = True
+    make_vfs(node, spec, disruption_ok=True)
+    assert node.devices == {} and node.turned_away == 2
+
+
 def test_devices_of_others_keep_their_vfs(node):
     make_vfs(node, sriov())
     node.add_foreign("theirs", VFS[0])

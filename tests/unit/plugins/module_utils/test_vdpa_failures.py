@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import struct
 import tempfile
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.nfv.fastpath.plugins.module_utils import _vdpa_apply
+from ansible_collections.nfv.fastpath.plugins.module_utils import _vdpa_apply, _vhost_vdpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge, verify
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
@@ -115,15 +117,43 @@ def test_a_kernel_that_never_answers(node, monkeypatch):
     assert VdpaConcern(node).store.record()["devices"]
 
 
+def hold(monkeypatch, name):
+    """Somebody whom no process of the node shows has a device file open."""
+    real = os.open
+
+    def busy(path, *more):
+        if str(path).endswith(f"/dev/{name}"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return real(path, *more)
+
+    monkeypatch.setattr(_vhost_vdpa, "os", SimpleNamespace(open=busy, close=os.close, O_RDWR=os.O_RDWR))
+
+
 def test_a_user_that_no_process_shows(node, monkeypatch):
     apply(node, SPEC)
-    monkeypatch.setattr(_vdpa_apply, "is_open", lambda _host, number: number == "vhost-vdpa-1")
+    hold(monkeypatch, "vhost-vdpa-1")
     with pytest.raises(FastpathError, match=f"{NAMES[1]} stays as it is: somebody has /dev/vhost-vdpa-1 open"):
         tear_down(node)
     assert list(node.devices) == [NAMES[1]]
     with pytest.raises(FastpathError, match="stays as it is"):
         apply(node, [entry(indexes=1, bus="virtio_vdpa")], disruption_ok=True)
     assert bus_driver(node, NAMES[1]) == ("vhost_vdpa", "vhost_vdpa")
+
+
+def test_who_comes_while_a_device_goes_finds_it_taken(node):
+    apply(node, SPEC)
+    node.late_openers = True
+    apply(node, [entry(indexes=0, bus="virtio_vdpa"), entry(indexes=1)], disruption_ok=True)
+    assert node.turned_away == 1
+    tear_down(node)
+    assert node.turned_away == 2 and node.devices == {}
+
+
+def test_what_cannot_be_taken_back_is_told(node):
+    apply(node, SPEC)
+    node.refusing_bus |= {"virtio_vdpa", "vhost_vdpa"}
+    with pytest.raises(FastpathError, match="cannot have the bus driver virtio_vdpa.* This could not be taken back"):
+        apply(node, [entry(bus="virtio_vdpa")], disruption_ok=True)
 
 
 def test_a_device_that_is_gone_meanwhile_is_no_failure(node):

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils import _vhost_vdpa
+from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import (
     GET_DEVICE_ID,
@@ -19,7 +20,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import (
     USABLE,
     Answer,
     check_node,
-    is_open,
+    held,
 )
 
 
@@ -93,14 +94,54 @@ def test_a_device_that_does_not_answer_right(host):
     assert opened() == before
 
 
-def test_whether_somebody_has_it_open(host, monkeypatch):
-    assert not is_open(host, "vhost-vdpa-0") and not is_open(host, "vhost-vdpa-9")
+@pytest.fixture
+def device(host, tmp_path):
+    """The entry of a device's file on the bus."""
+    entry = tmp_path / "sys/bus/vdpa/devices/one/vhost-vdpa-0"
+    entry.mkdir(parents=True)
+    return entry
 
-    def refuse(*_):
-        raise OSError(errno.EBUSY, "busy")
 
-    monkeypatch.setattr(_vhost_vdpa.os, "open", refuse)
-    assert is_open(host, "vhost-vdpa-0")
+def test_a_file_is_ours_until_it_is_gone(host, device):
+    before = opened()
+    with held(host, ["one"]):
+        assert opened() == before + 1
+        device.rmdir()
+        host.wait_for(lambda: opened() == before, 5, "the file to be let go")
+    assert opened() == before
+
+
+@pytest.mark.parametrize("names", [["one"], [], ["none"]])
+def test_what_stays_is_let_go_too(host, device, names):
+    before = opened()
+    with pytest.raises(OSError, match="the kernel says no"), held(host, names):
+        raise OSError("the kernel says no")
+    assert opened() == before
+
+
+def test_who_has_it_open_is_not_waited_for(host, device, tmp_path, monkeypatch):
+    (tmp_path / "sys/bus/vdpa/devices/two/vhost-vdpa-1").mkdir(parents=True)
+    (tmp_path / "dev/vhost-vdpa-1").touch()
+    before, real = opened(), os.open
+
+    def busy(path, *more):
+        if path.endswith("vhost-vdpa-1"):
+            raise OSError(errno.EBUSY, "busy")
+        return real(path, *more)
+
+    monkeypatch.setattr(_vhost_vdpa.os, "open", busy)
+    told = "two stays as it is: somebody has /dev/vhost-vdpa-1 open"
+    with pytest.raises(FastpathError, match=told), held(host, ["one", "two"]):
+        raise AssertionError
+    monkeypatch.undo()
+    assert opened() == before
+
+
+def test_a_file_that_nobody_can_open_holds_nobody_up(host, device, tmp_path):
+    (tmp_path / "dev/vhost-vdpa-0").unlink()
+    before = opened()
+    with held(host, ["one"]):
+        assert opened() == before
 
 
 def test_a_device_without_a_file(host):
