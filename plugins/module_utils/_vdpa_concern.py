@@ -14,6 +14,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Conce
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VHOST_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_ahead import foreseen
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_apply import VdpaWork
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_discovery import module_states, read_vdpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_state import (
@@ -57,10 +58,16 @@ class VdpaConcern(Concern[VdpaState, VdpaDesired]):
     def parse(self, spec: Any) -> VdpaDesired:
         return _vdpa.parse_desired(spec)
 
+    def stored(self, spec: Any) -> Any:
+        """A boot comes after the VFs."""
+        return spec["devices"] if isinstance(spec, dict) else spec
+
     def discover(self) -> VdpaState:
         return read_vdpa(self.host, self.store.record(), self.ssh_connection)
 
     def plan(self, current: VdpaState, desired: VdpaDesired) -> Plan:
+        if self.looking_ahead:
+            current = foreseen(current, desired)
         modules = module_states(self.host, _vdpa.needed_modules(current, desired, self.looking_ahead))
         return _vdpa.plan(replace(current, modules=modules), desired, self.looking_ahead, self.booting)
 

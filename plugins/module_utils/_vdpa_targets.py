@@ -15,13 +15,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import (
     VHOST_VDPA,
     VIRTIO_PCI,
     VP_VDPA,
-    is_kernel_driver,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_spec import KERNEL, PfSpec
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_state import PfState, find_pf, matches, named
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_words import PfSelector
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_ahead import keeps_driver
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import (
     VDUSE,
     VdpaEntry,
@@ -96,9 +96,9 @@ def doubts(state: VdpaState, targets: Iterable[Target]) -> list[str]:
     for target in targets:
         if target.mgmtdev is None:
             found.append(f"{target.where} is not there yet")
-        elif target.address is not None and not target.settled:
-            problems = _driver_problems(state, target) + _iommu_problems(state, target)
-            found += [problem.message for problem in problems]
+        elif target.address is not None:
+            problems = [] if target.settled else _driver_problems(state, target)
+            found += [problem.message for problem in problems + _iommu_problems(state, target)]
     return found
 
 
@@ -123,8 +123,7 @@ def _of_entry(state: VdpaState, desired: VdpaDesired, entry: VdpaEntry, ahead: b
 
 def _promised(target: Target, driver: str | None, function: PciDevice) -> Target:
     """A target on a VF that is to have a driver: as it is where the VF has it already."""
-    own = driver == KERNEL and is_kernel_driver(function.driver) and function.driver_override is None
-    if own or (driver is not None and function.driver == driver):
+    if keeps_driver(function.driver, function.driver_override, driver):
         return replace(target, settled=True)
     return replace(target, driver=None if driver == KERNEL else driver)
 

@@ -43,6 +43,11 @@ options:
         devices on VFs can have one.
       - It is checked by the module itself, which reports all problems at once.
     type: raw
+  sriov:
+    description:
+      - What M(nfv.fastpath.sriov) is given in the same run, as its O(nfv.fastpath.sriov#module:spec) takes it. Only
+        check mode looks at it, to foresee which VFs there will be, with which drivers, and which devices go before.
+    type: raw
   disruption_ok:
     description:
       - Consent to make a device anew that has other attributes, since the kernel cannot change them, and to give a
@@ -53,7 +58,8 @@ requirements:
 attributes:
   check_mode:
     description: Can run in check mode and return what would be changed. VFs may be missing then, or still have another
-      driver, since M(nfv.fastpath.sriov) has its turn before; a warning says so.
+      driver, since M(nfv.fastpath.sriov) has its turn before; a warning says so. With O(sriov) it is known what becomes
+      of them.
   diff_mode:
     description: Returns the devices before and after.
 seealso:
@@ -129,10 +135,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import 
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"spec": {"type": "raw"}, **STATE_OPTIONS}, supports_check_mode=True)
+    options = {"spec": {"type": "raw"}, "sriov": {"type": "raw"}, **STATE_OPTIONS}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     connection = os.environ.get("SSH_CONNECTION", "")
     concern = VdpaConcern(Host(), ssh_connection=connection, looking_ahead=module.check_mode)
-    run_concern(module, concern, module.params["spec"])
+    run_concern(module, concern, {"devices": module.params["spec"], "sriov": module.params["sriov"]})
 
 
 if __name__ == "__main__":

@@ -177,6 +177,47 @@ def test_without_an_iommu_the_planner_waits_for_who_sees_the_reboot(tmp_path):
         apply(node, SPEC)
 
 
+@pytest.mark.parametrize(
+    ("vfs", "devices"),
+    [
+        (sriov(num_vfs=3), SPEC),
+        (sriov(num_vfs=3), []),
+        (sriov("vfio-pci"), []),
+        (
+            [{"pf": {"netdev": "ens2"}, "num_vfs": 3, "vfs": [{"indexes": "0-2", "driver": "vp-vdpa"}]}],
+            [entry(indexes=2)],
+        ),
+        (sriov(), SPEC),
+    ],
+)
+def test_a_plan_foresees_what_goes_with_vfs_and_is_made_again(node, vfs, devices):
+    make_vfs(node, sriov())
+    apply(node, SPEC)
+    planned = ahead(node, devices, vfs)
+    make_vfs(node, vfs, disruption_ok=True)
+    done = converge(VdpaConcern(node), Request(spec=devices, persist=False, dry_run=True))
+    assert planned.result() == done.result()
+
+
+def test_a_plan_for_vfs_that_keep_the_kernels_driver(tmp_path):
+    node = VdpaNode(tmp_path)
+    node.add_virtio_pf(0, vendor="15b3", device="101d", vf_device="101e")
+    vfs = [{"pf": {"netdev": "ens2"}, "num_vfs": 2}]
+    make_vfs(node, vfs)
+    apply(node, SPEC)
+    assert not ahead(node, SPEC, vfs).changed
+    more = [{"pf": {"netdev": "ens2"}, "num_vfs": 3}]
+    assert actions(ahead(node, SPEC, more)) == ["add_device", "bind_device"] * 2
+    assert actions(ahead(node, [entry(indexes="0-2")], more)) == ["add_device", "bind_device"] * 3
+
+
+def test_a_plan_leaves_devices_in_use_to_who_refuses_to_take_their_vfs(node):
+    make_vfs(node, sriov())
+    apply(node, SPEC)
+    node.open(NAMES[0])
+    assert actions(ahead(node, SPEC, sriov(num_vfs=3))) == ["add_device", "bind_device"]
+
+
 # What a device plugin sees
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.modules import vdpa
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import NAMES, SPEC, VFS, VdpaNode, entry
@@ -67,3 +68,12 @@ def test_in_check_mode_vfs_may_still_have_another_driver(node, monkeypatch):
     assert run(vdpa, spec=SPEC, check=True)["changed"]
     assert [("vf 1 has driver virtio-pci" in text, "would be refused" in text) for text in warnings] == [(True, True)]
     assert run(vdpa, spec=SPEC)["failed"]
+
+
+def test_check_mode_foresees_what_becomes_of_vfs(node):
+    run(vdpa, spec=SPEC)
+    vfs = [{"pf": {"netdev": "ens2"}, "num_vfs": 3, "vfs": [{"indexes": "0-2", "driver": "vp-vdpa"}]}]
+    seen = run(vdpa, spec=SPEC, sriov=vfs, check=True)
+    assert [step["action"] for step in seen["operations"]] == ["add_device", "bind_device"] * 2
+    assert not run(vdpa, spec=SPEC, sriov=vfs)["changed"]
+    assert VdpaConcern(node).store.desired() == SPEC
