@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_spec import (
     VARIABLE,
     RuntimeSpec,
+    drop_in,
     hosts_toml,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
@@ -45,6 +46,9 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._toml_lines import (
 NAME = "container_runtime"
 CONFIG, CERTS = "/etc/containerd/config.toml", "/etc/containerd/certs.d"
 SERVICE = "containerd.service"
+DROP_IN = "/etc/systemd/system/containerd.service.d/fastpath.conf"
+# What counts only from containerd's next start.
+AT_START = (CONFIG, DROP_IN)
 RESTART, START = "restart_containerd", "start_containerd"
 RUNC = "io.containerd.runc.v2"
 CONTAINERD_BIN_DIRS: Version = (2, 1, 0)
@@ -122,7 +126,7 @@ def plan_runtime(current: RuntimeState, desired: RuntimeSpec, looking_ahead: boo
     keys = {*wanted_keys(_with_version(current.config, parse_version(current.containerd)), current, desired)}
     keys |= {*_keys(current.record)}
     return Plan(
-        operations=tuple(steps) + _restart(current, wanted),
+        operations=tuple(steps) + _restart(current, steps, wanted),
         before={**{step.target: step.before for step in steps}, **_values(current.config, keys)},
         after={**{step.target: step.after for step in steps}, **_values(wanted[CONFIG], keys)},
         warnings=tuple(_warnings(current, desired)),
@@ -136,7 +140,7 @@ def plan_runtime_teardown(current: RuntimeState) -> Plan:
     left = _config_after(current, wanted, record)
     keys = _keys(current.record)
     return Plan(
-        operations=tuple(steps) + (_restart(current, left) if current.record else ()),
+        operations=tuple(steps) + (_restart(current, steps, left) if current.record else ()),
         before={**{step.target: step.before for step in steps}, **_values(current.config, keys)},
         after={**{step.target: step.after for step in steps}, **_values(left.get(CONFIG, current.config), keys)},
         warnings=tuple(_not_ours(current)),
@@ -146,6 +150,8 @@ def plan_runtime_teardown(current: RuntimeState) -> Plan:
 def wanted_files(current: RuntimeState, desired: RuntimeSpec) -> dict[str, str]:
     """Every file that has to be there, with its text."""
     files = {CONFIG: edited(current, desired)}
+    if desired.locked_memory:
+        files[DROP_IN] = drop_in(desired.locked_memory)
     files.update({f"{CERTS}/{item.name}/hosts.toml": hosts_toml(item) for item in desired.registries})
     return files
 
@@ -242,15 +248,15 @@ def _config_after(current: RuntimeState, wanted: Mapping[str, str], record: Mapp
     return {CONFIG: str(record[CONFIG]["former"] or "")} if CONFIG in record else {}
 
 
-def _restart(current: RuntimeState, wanted: Mapping[str, str]) -> tuple[Operation, ...]:
+def _restart(current: RuntimeState, steps: Iterable[Operation], wanted: Mapping[str, str]) -> tuple[Operation, ...]:
     """Containers live on while containerd restarts, but not in control groups that another driver made."""
-    changes = CONFIG in wanted and current.config != wanted[CONFIG]
+    changes = any(step.target in AT_START and step.before != step.after for step in steps)
     due = bool(current.boot_id) and current.record.get("restart_due") == current.boot_id
     if not current.active:
         return (Operation(START, SERVICE, False, True),) if current.containerd else ()
     if not (changes or due):
         return ()
-    moved = changes and _driver(current.config) != _driver(wanted[CONFIG])
+    moved = CONFIG in wanted and _driver(current.config) != _driver(wanted[CONFIG])
     reason = (
         f"{current.running} containers run in control groups of the other driver" if current.running and moved else ""
     )

@@ -10,8 +10,9 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Concern
 from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime import (
+    AT_START,
     CERTS,
-    CONFIG,
+    DROP_IN,
     NAME,
     RESTART,
     SERVICE,
@@ -26,7 +27,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime im
     settled,
     wanted_files,
 )
-from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_spec import RuntimeSpec, parse_runtime
+from ansible_collections.nfv.fastpath.plugins.module_utils._container_runtime_spec import (
+    RuntimeSpec,
+    limit_shown,
+    parse_runtime,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_versions import (
@@ -43,13 +48,14 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._owned_files import (
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import boot_id
-from ansible_collections.nfv.fastpath.plugins.module_utils._systemd import is_active
+from ansible_collections.nfv.fastpath.plugins.module_utils._systemd import is_active, unit_properties
 from ansible_collections.nfv.fastpath.plugins.module_utils._toml_lines import StrangeToml, get, value_of
 
 SOCKET = "/run/containerd/containerd.sock"
 TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 SECONDS = 60.0
 SERVES = "serves it"
+LOCKED_MEMORY = "Max locked memory"
 APPLY = "Apply the role container_runtime again, and look at journalctl -u containerd."
 
 
@@ -75,7 +81,7 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
         here = [f"{CERTS}/{name}/hosts.toml" for name in self.host.listdir(CERTS)]
         version = self._version("containerd")
         return RuntimeState(
-            files=read_files(self.host, [CONFIG, *here, *record.get("files", {})]),
+            files=read_files(self.host, [*AT_START, *here, *record.get("files", {})]),
             containerd=version,
             kubelet=self._version("kubelet"),
             active=bool(version) and is_active(self.host, SERVICE),
@@ -103,14 +109,18 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
 
     def perform(self, operation: Operation) -> None:
         if operation.action in ACTIONS:
-            if operation.target == CONFIG:
+            if operation.target in AT_START:
                 # Cut off between the file and the restart, the file alone would not tell.
                 self.store.save_record({**self.store.record(), "restart_due": boot_id(self.host)})
             perform_file(self.host, operation, self._contents, self.store.record().get("files", {}))
             if operation.action == REMOVE and operation.target.startswith(f"{CERTS}/"):
                 self.host.remove_empty_folder(operation.target.rsplit("/", 1)[0])
                 self.host.remove_empty_folder(CERTS)
+            elif operation.action == REMOVE and operation.target == DROP_IN:
+                self.host.remove_empty_folder(DROP_IN.rsplit("/", 1)[0])
         elif operation.action in (RESTART, START):
+            if unit_properties(self.host, SERVICE, ["NeedDaemonReload"])["NeedDaemonReload"] == "yes":
+                self.host.must_run(["systemctl", "daemon-reload"])
             verb = "restart" if operation.action == RESTART else "start"
             self.host.must_run(["systemctl", verb, SERVICE], timeout=SECONDS)
             self.host.wait_for(lambda: self.host.exists(SOCKET), SECONDS, f"{SOCKET} of containerd")
@@ -136,9 +146,12 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
         lacking = [
             path
             for path, text in wanted_files(current, desired).items()
-            if path != CONFIG and current.files.get(path) != text
+            if path.startswith(f"{CERTS}/") and current.files.get(path) != text
         ]
         checks.append(Check("container_runtime.registries", NAME, CERTS, [], lacking, APPLY))
+        if desired.locked_memory:
+            limit = limit_shown(desired.locked_memory)
+            checks.append(Check("container_runtime.locked_memory", NAME, SERVICE, limit, self._locked_memory(), APPLY))
         return checks + self._effective(desired)
 
     def _effective(self, desired: RuntimeSpec) -> list[Check]:
@@ -166,6 +179,14 @@ class ContainerRuntimeConcern(Concern[RuntimeState, RuntimeSpec]):
         if desired.registries:
             checks.append(Check("container_runtime.certs_dir", NAME, CERTS, True, CERTS in folders, APPLY))
         return checks
+
+    def _locked_memory(self) -> str:
+        """The limit of the running process, which containers made from now on have too."""
+        pid = unit_properties(self.host, SERVICE, ["MainPID"])["MainPID"]
+        for line in (self.host.read(f"/proc/{pid}/limits") or "").splitlines():
+            if line.startswith(LOCKED_MEMORY):
+                return line[len(LOCKED_MEMORY) :].split()[0]
+        return "not known"
 
     def _version(self, program: str) -> str:
         return version_said(self.host.run([program, "--version"]).out) or ""

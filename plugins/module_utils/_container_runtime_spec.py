@@ -23,6 +23,7 @@ KEYS = (
     "registries",
     "cni_bin_dir",
     "cni_config_dir",
+    "locked_memory",
     "kubernetes_version",
     "package",
 )
@@ -30,6 +31,9 @@ REGISTRY_KEYS = ("name", "server", "mirrors")
 MIRROR_KEYS = ("url", "capabilities", "ca", "skip_verify", "override_path")
 CAPABILITIES = ("pull", "resolve", "push")
 _HOST = re.compile(r"(?:[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|_default)\Z")
+UNLIMITED = "unlimited"
+_SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])\Z")
+_UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _URL = re.compile(r"https?://[^\s\"'\\]+\Z")
 
 
@@ -53,13 +57,17 @@ class Registry:
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """Empty texts leave a thing as it is. ``kubernetes_version``: what to compare with before a kubelet is there."""
+    """Empty texts leave a thing as it is. ``kubernetes_version``: what to compare with before a kubelet is there.
+
+    ``locked_memory``: how much memory each process in a container may lock; containers have it from containerd.
+    """
 
     systemd_cgroup: bool = True
     sandbox_image: str = ""
     registries: tuple[Registry, ...] = ()
     cni_bin_dir: str = ""
     cni_config_dir: str = ""
+    locked_memory: str = ""
     kubernetes_version: str = ""
 
 
@@ -83,6 +91,7 @@ def parse_runtime(value: Any, variable: str = VARIABLE) -> tuple[RuntimeSpec, li
         registries=registries,
         cni_bin_dir=_folder(value, "cni_bin_dir", variable, problems),
         cni_config_dir=_folder(value, "cni_config_dir", variable, problems),
+        locked_memory=_locked_memory(value, variable, problems),
         kubernetes_version=str(version),
     )
     return spec, problems
@@ -108,6 +117,26 @@ def hosts_toml(registry: Registry) -> str:
         lines += ["  skip_verify = true"] if mirror.skip_verify else []
         lines += ["  override_path = true"] if mirror.override_path else []
     return "\n".join(lines) + "\n"
+
+
+def drop_in(locked_memory: str) -> str:
+    """For containerd's unit: Kubernetes knows no such limit, so containers have that of the runtime."""
+    limit = "infinity" if locked_memory == UNLIMITED else locked_memory
+    return f"# Written by nfv.fastpath.\n[Service]\nLimitMEMLOCK={limit}\n"
+
+
+def limit_shown(locked_memory: str) -> str:
+    """As the kernel shows it in ``/proc/PID/limits``."""
+    size = _SIZE.match(locked_memory)
+    return str(int(size[1]) * _UNITS[size[2]]) if size else locked_memory
+
+
+def _locked_memory(value: Mapping[Any, Any], variable: str, problems: list[Problem]) -> str:
+    given = value.get("locked_memory") or ""
+    if given and not (isinstance(given, str) and (given == UNLIMITED or _SIZE.match(given))):
+        problems.append(Problem(f"{variable}.locked_memory", given, "must be unlimited, or a size such as 512M or 64G"))
+        return ""
+    return str(given)
 
 
 def _registries(value: Any, variable: str, problems: list[Problem]) -> tuple[Registry, ...]:

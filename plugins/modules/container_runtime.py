@@ -13,8 +13,8 @@ description:
   - Sets single keys in C(/etc/containerd/config.toml), and leaves the rest of it, comments included, as it is. Writes a
     C(hosts.toml) below C(/etc/containerd/certs.d) for each registry that is named.
   - Compares the version of containerd with what the kubelet needs, before anything is changed.
-  - containerd is restarted only if its own configuration changed. Containers live on meanwhile. Files below
-    C(certs.d) need no restart.
+  - containerd is restarted only if its own configuration or its limit of locked memory changed. Containers live on
+    meanwhile. Files below C(certs.d) need no restart.
 extends_documentation_fragment:
   - nfv.fastpath.module
   - nfv.fastpath.attributes
@@ -29,6 +29,10 @@ options:
         C(mirrors) are URLs, or mappings with C(url), C(capabilities), C(ca), C(skip_verify) and C(override_path);
         C(server) is where the registry itself is, if not at its name.
       - C(cni_bin_dir) and C(cni_config_dir) are where containerd looks for CNI plugins and networks.
+      - C(locked_memory), V(unlimited) or a size such as V(64G), is how much memory each process in a container may
+        lock. A program that has a vDPA device by C(vhost_vdpa) locks all that the device reaches. Kubernetes has no
+        such limit, so containers have containerd's own, which a drop-in for its unit sets. It counts for pods that
+        are made from then on.
       - C(kubernetes_version) is what containerd is compared with before a kubelet is on the node.
     type: raw
   state:

@@ -20,6 +20,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Complete
 from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 CONFIG = "etc/containerd/config.toml"
+DROP_IN = "etc/systemd/system/containerd.service.d/fastpath.conf"
 HOSTS = "etc/containerd/certs.d/{}/hosts.toml"
 DOCKER = '# a comment\ndisabled_plugins = ["cri"]\n#[plugins]\n'
 LAB = {
@@ -34,7 +35,7 @@ OLD, NEW = (
 
 
 class ContainerdNode(FolderNode):
-    """``commands``: those that change something. ``loaded``: the configuration that containerd has read."""
+    """``commands``: what starts containerd. ``loaded``: the configuration that it has read, ``unit``: systemd's."""
 
     def __init__(self, root: Path, containerd: str = OLD, kubelet: str = "Kubernetes v1.36.3") -> None:
         super().__init__(root)
@@ -43,12 +44,22 @@ class ContainerdNode(FolderNode):
         self.comes_up = True
         self.commands: list[list[str]] = []
         self.loaded = ""
+        self.unit: str | None = None
+        self.limited()
         self.put("proc/sys/kernel/random/boot_id", "boot-1\n")
         self.put(SOCKET[1:], "")
 
     def boot(self, number: int) -> None:
         self.put("proc/sys/kernel/random/boot_id", f"boot-{number}\n")
         self.loaded = self.text(CONFIG) or ""
+        self.unit = self.text(DROP_IN)
+        self.limited()
+
+    def limited(self) -> None:
+        """The process that runs from now on, with systemd's default or what its unit says."""
+        limit = (self.unit or "LimitMEMLOCK=8388608").rpartition("LimitMEMLOCK=")[2].strip()
+        limit = limit.replace("infinity", "unlimited").replace("64G", str(64 << 30))
+        self.put("proc/4711/limits", f"Max processes   1   1   \nMax locked memory   {limit}   {limit}   bytes\n")
 
     def containers(self, count: int) -> None:
         for number in range(count):
@@ -62,8 +73,17 @@ class ContainerdNode(FolderNode):
         if argv == ["containerd", "config", "dump"]:
             return Completed(0, self.loaded, "")
         if argv[:2] == ["systemctl", "show"]:
-            assert argv[2:] == ["containerd.service", "--property=ActiveState"]
-            return Completed(0, f"ActiveState={'active' if self.active else 'inactive'}\n", "")
+            (name,) = (word.removeprefix("--property=") for word in argv[3:])
+            said = {
+                "ActiveState": "active" if self.active else "inactive",
+                "NeedDaemonReload": "yes" if self.text(DROP_IN) != self.unit else "no",
+                "MainPID": "4711",
+            }
+            return Completed(0, f"{name}={said[name]}\n", "")
+        if argv == ["systemctl", "daemon-reload"]:
+            self.count_change()
+            self.unit = self.text(DROP_IN)
+            return Completed(0, "", "")
         assert argv in (["systemctl", "restart", "containerd.service"], ["systemctl", "start", "containerd.service"]), (
             argv
         )
@@ -73,6 +93,7 @@ class ContainerdNode(FolderNode):
             return Completed(1, "", "Job for containerd.service failed")
         self.active = True
         self.loaded = self.text(CONFIG) or ""
+        self.limited()
         return Completed(0, "", "")
 
 

@@ -19,6 +19,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd_node import (
     CONFIG,
     DOCKER,
+    DROP_IN,
     HOSTS,
     LAB,
     NEW,
@@ -31,6 +32,8 @@ from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.containerd
 from ansible_collections.nfv.fastpath.tests.unit.plugins.module_utils.test_toml_lines import DEBIAN
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+LOCKS = {**LAB, "locked_memory": "unlimited"}
 
 
 @pytest.fixture
@@ -143,8 +146,8 @@ def test_a_reboot_is_a_restart(node):
     assert not run(node, LAB).changed
 
 
-@pytest.mark.parametrize("start", ["", DEBIAN, DOCKER])
-def test_cut_off_anywhere(tmp_path, start):
+@pytest.mark.parametrize(("start", "spec"), [("", LAB), (DEBIAN, LOCKS), (DOCKER, LAB)])
+def test_cut_off_anywhere(tmp_path, start, spec):
     cut = 0
     while True:
         node = ContainerdNode(tmp_path / f"{cut}")
@@ -152,9 +155,9 @@ def test_cut_off_anywhere(tmp_path, start):
             node.put(CONFIG, start)
         before = node.tree()
         with node.cut_off(cut) as power:
-            run(node, LAB)
-        run(node, LAB)
-        assert not run(node, LAB).changed
+            run(node, spec)
+        run(node, spec)
+        assert not run(node, spec).changed
         assert cri(node)["sandbox_image"] == LAB["sandbox_image"] and node.loaded == node.text(CONFIG)
         with node.cut_off(cut) as teardown:
             run(node)
@@ -168,9 +171,52 @@ def test_cut_off_anywhere(tmp_path, start):
     assert cut > 3
 
 
+def limit(node):
+    checks = verify(ContainerRuntimeConcern(node), LOCKS)
+    return next(check for check in checks if check.id == "container_runtime.locked_memory")
+
+
+def test_containers_may_lock_their_memory(node):
+    run(node, LAB)
+    start = node.tree()
+    assert actions(run(node, LOCKS))[1:] == [
+        ("write_file", "/etc/systemd/system/containerd.service.d/fastpath.conf"),
+        ("restart_containerd", "containerd.service"),
+    ]
+    assert limit(node).ok and limit(node).seen == "unlimited"
+    assert not run(node, LOCKS).changed
+    sized = {**LOCKS, "locked_memory": "64G"}
+    run(node, sized)
+    assert not limit(node).ok and limit(node).seen == str(64 << 30)
+    assert all(check.ok for check in verify(ContainerRuntimeConcern(node), sized))
+    plan = run(node, LAB)
+    assert [action for action, _target in actions(plan)] == ["save_desired", "remove_file", "restart_containerd"]
+    assert node.tree() == start
+    assert len(node.commands) == 4
+
+
+def test_a_limit_of_somebody_else_is_told(node):
+    run(node, LOCKS)
+    node.unit = "[Service]\nLimitMEMLOCK=65536\n"
+    node.limited()
+    assert not limit(node).ok and limit(node).seen == "65536"
+    node.put("proc/4711/limits", "")
+    assert limit(node).seen == "not known"
+
+
+def test_a_drop_in_that_was_there_comes_back(node):
+    node.put(DROP_IN, "[Service]\nLimitMEMLOCK=1048576\n")
+    node.boot(2)
+    before = node.tree()
+    run(node, LOCKS)
+    run(node)
+    assert node.tree() == before
+
+
 def test_verify_looks_at_the_effect(node):
     run(node, LAB)
     checks = verify(ContainerRuntimeConcern(node), LAB)
+    assert "container_runtime.locked_memory" not in {check.id for check in checks}
     assert all(check.ok for check in checks), [check for check in checks if not check.ok]
     node.loaded = DEBIAN
     node.active = False
@@ -193,6 +239,7 @@ SPECS = st.fixed_dictionaries(
         "systemd_cgroup": st.booleans(),
         "sandbox_image": st.sampled_from(["r.example.com/pause:3.9", "r.example.com/pause:3.10"]),
         "cni_bin_dir": st.sampled_from(["/opt/cni/bin", "/usr/lib/cni"]),
+        "locked_memory": st.sampled_from(["unlimited", "64G", ""]),
         "registries": st.lists(
             st.sampled_from(["docker.io", "r.example.com:5000", "_default"]), unique=True, max_size=3
         ).map(lambda names: [{"name": name, "mirrors": [f"https://m.example.com/{name}"]} for name in names]),

@@ -15,6 +15,7 @@ def test_every_problem_at_once():
             "systemd_cgroup": "yes",
             "sandbox_image": "pause",
             "cni_bin_dir": "opt/cni",
+            "locked_memory": "64GB",
             "kubernetes_version": 1.36,
             "registries": [
                 {"name": "http://x"},
@@ -36,6 +37,7 @@ def test_every_problem_at_once():
         "systemd_cgroup",
         "sandbox_image",
         "cni_bin_dir",
+        "locked_memory",
         "kubernetes_version",
         "registries[0].name",
         "registries[1]",
