@@ -9,11 +9,13 @@ One story in order: each chapter starts from the state that the former left, as 
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
 from nodes import OWN as NODE
 from nodes import Play, difference, fingerprint, lab, must_be_running, playbook, ssh, with_spec
+from traffic import wait_until
 
 pytestmark = pytest.mark.slow
 PF = {"vendor": "1af4", "device": "1041"}
@@ -56,18 +58,22 @@ def received_by_vf_3() -> int:
 
 
 def send_through_the_device_file() -> None:
-    """VF 3 has the kernel's driver and hears all that goes over the lab's bridge."""
+    """VF 3 has the kernel's driver and hears all that goes over the lab's bridge.
+
+    Both threads are on the first CPU, whose NUMA node has the pages.
+    """
     name = ssh(NODE, f"basename $(ls -d /sys/bus/pci/devices/{PF_ADDRESS}/virtfn3/virtio*/net/*)").strip()
     ssh(NODE, f"ip link set {name} promisc on up")
     before = received_by_vf_3()
     device = f"net_virtio_user0,path=/dev/{device_file()},queue_size=64"
-    options = "--forward-mode=txonly --auto-start --rxd=64 --txd=64 --total-num-mbufs=8192 --no-lsc-interrupt"
-    ssh(
-        NODE,
-        "ulimit -l unlimited; (sleep 15) | timeout 60 dpdk-testpmd -l 0-1 -n 1 --no-pci --in-memory -m 256 "
-        f"--vdev={device} -- {options} --stats-period 5",
-    )
-    assert received_by_vf_3() > before + 1000
+    eal = f"--lcores=(0-1)@0 -n 1 --no-pci --in-memory -m 256 --no-telemetry --vdev={device}"
+    options = "--forward-mode=txonly --nb-cores=1 --rxd=64 --txd=64 --total-num-mbufs=8192 --no-lsc-interrupt"
+    unit = "systemd-run --collect --unit sender --property=LimitMEMLOCK=infinity"
+    ssh(NODE, f"{unit} dpdk-testpmd {shlex.join(eal.split())} -- {options} --stats-period=5")
+    try:
+        wait_until(lambda: received_by_vf_3() > before + 1000, "packets of the vDPA device arrive at VF 3")
+    finally:
+        print(ssh(NODE, "systemctl stop sender 2>&1; journalctl --unit sender --no-pager --lines 40"))
 
 
 def test_1_a_plan_before_there_is_any_vf(story):
@@ -83,7 +89,7 @@ def test_2_devices_are_made_proven_and_carry_packets(story):
 
 
 def test_3_a_device_in_use_stays_whatever_the_consent(story):
-    ssh(NODE, f'systemd-run --unit holder python3 -c "{HOLD.format(device_file())}"')
+    ssh(NODE, f'systemd-run --collect --unit holder python3 -c "{HOLD.format(device_file())}"')
     try:
         before = devices()
         run("site", fastpath_vdpa=[], fastpath_disruption_ok=True).must_fail("vhost-vdpa:", "python3", FIRST)
@@ -110,7 +116,17 @@ def test_5_vfs_go_to_another_driver_and_come_back_in_one_run_each(story):
     assert set(devices()) == NAMES
 
 
-def test_6_all_is_there_again_after_a_reboot_and_carries_packets(story):
+def test_6_another_number_of_vfs_and_back_with_all_devices(story):
+    three = [{"pf": PF, "num_vfs": 3, "vfs": [{"indexes": "0-2", "driver": "vp-vdpa"}]}]
+    run("site", fastpath_sriov=three).must_fail("set_numvfs", "disruption_ok")
+    run("plan", fastpath_sriov=three, fastpath_disruption_ok=True).must_pass()
+    assert set(devices()) == NAMES
+    for vfs in (three, SPEC["fastpath_sriov"]):
+        run("site", fastpath_sriov=vfs, fastpath_disruption_ok=True).must_pass()
+        assert set(devices()) == NAMES
+
+
+def test_7_all_is_there_again_after_a_reboot_and_carries_packets(story):
     lab("reset", NODE)
     must_be_running(NODE)
     assert set(devices()) == NAMES
@@ -119,7 +135,7 @@ def test_6_all_is_there_again_after_a_reboot_and_carries_packets(story):
     send_through_the_device_file()
 
 
-def test_7_teardown_gives_back_what_was_there(story):
+def test_8_teardown_gives_back_what_was_there(story):
     run("teardown", dpdk_remove_packages=True).must_pass()
     assert difference(story["start"], fingerprint(NODE)) == []
     assert devices() == {}
