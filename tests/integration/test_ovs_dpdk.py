@@ -10,10 +10,8 @@ form Molecule's scenario stands for all of it, on one node and without packets.
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from nodes import PAIR, difference, fingerprint, keep_journal, lab, must_be_running, playbook, ssh
+from nodes import PAIR, difference_but_for_accounts, fingerprint, keep_journal, lab, must_be_running, playbook, ssh
 from ovs_spec import SPEC, spec
 from traffic import exchange, ready, wait_until
 
@@ -40,9 +38,7 @@ def other_process(node: str, former: str) -> bool:
 
 
 def left_on(node: str, story) -> list[str]:
-    """Debian's packages never take the user away again that they made for their service."""
-    lines = difference(story["start"][node], fingerprint(node))
-    return [line for line in lines if not re.match(r"/files//etc/(passwd|group|shadow|gshadow)-?: ", line)]
+    return difference_but_for_accounts(story["start"][node], fingerprint(node))
 
 
 def versions(node: str) -> str:
