@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import threading
 from collections.abc import Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _ip_link
+from ansible_collections.nfv.fastpath.plugins.module_utils._bounded import NoAnswer, within
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import is_kernel_driver
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -108,27 +108,16 @@ class SriovWork:
         self._wait_for_vfs(operation)
 
     def _write_numvfs(self, path: str, operation: Operation, count: int) -> None:
-        """A write that the kernel does not return from cannot be taken back, but it can be told."""
-        answers: list[BaseException | None] = []
-
         def write() -> None:
-            try:
-                with held(self.host, self._vdpa_devices(operation.target)):
-                    self.host.write_attribute(path, str(count))
-                answers.append(None)
-            except BaseException as error:
-                answers.append(error)
+            with held(self.host, self._vdpa_devices(operation.target)):
+                self.host.write_attribute(path, str(count))
 
-        writer = threading.Thread(target=write, daemon=True)
-        writer.start()
-        writer.join(NUMVFS_SECONDS)
         what = f"Cannot set {count} VFs on {operation.target}"
-        if not answers:
-            raise FastpathError(f"{what}: the driver has not answered for {NUMVFS_SECONDS:g} s.")
-        error = answers[0]
-        if error is not None and not isinstance(error, OSError):
-            raise error
-        if error is not None:
+        try:
+            within(NUMVFS_SECONDS, write)
+        except NoAnswer:
+            raise FastpathError(f"{what}: the driver has not answered for {NUMVFS_SECONDS:g} s.") from None
+        except OSError as error:
             cause = NUMVFS_ERRORS.get(error.errno or 0, error.strerror)
             raise FastpathError(f"{what}: {cause}.{self._kernel_says(operation.target)}") from error
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Callable
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _vdpa_tool
+from ansible_collections.nfv.fastpath.plugins.module_utils._bounded import NoAnswer, within
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VHOST_VDPA, VIRTIO_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -148,26 +148,13 @@ class VdpaWork:
         return any(self.host.exists(f"/dev/{node}") for node in nodes)
 
     def _bounded(self, what: str, work: Callable[[], None]) -> None:
-        """A request that the kernel does not return from cannot be taken back, but it can be told."""
-        answers: list[BaseException | None] = []
-
-        def run() -> None:
-            try:
-                work()
-                answers.append(None)
-            except BaseException as error:
-                answers.append(error)
-
-        worker = threading.Thread(target=run, daemon=True)
-        worker.start()
-        worker.join(KERNEL_SECONDS)
-        if not answers:
+        try:
+            within(KERNEL_SECONDS, work)
+        except NoAnswer:
             raise FastpathError(
                 f"Cannot {what}: the kernel has not answered for {KERNEL_SECONDS:g} s. Somebody has the device open, "
                 "or the program behind it does not answer."
-            )
-        if answers[0] is not None:
-            raise answers[0]
+            ) from None
 
     def _remember(self, name: str, made_with: dict[str, Any]) -> None:
         kept = self.store.record()

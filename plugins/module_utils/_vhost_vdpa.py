@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._bounded import NoAnswer, within
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import VDPA_DEVICES
@@ -48,11 +49,10 @@ def check_node(
     host: Host, node: str, network: bool = True, ioctl: Ioctl = fcntl.ioctl, seconds: float = OPEN_SECONDS
 ) -> Answer:
     """A device that somebody has open is proof enough. A program behind VDUSE may be dead, and is not waited for."""
-    answers: list[Answer] = []
-    asker = threading.Thread(target=lambda: answers.append(_ask(host, f"/dev/{node}", network, ioctl)), daemon=True)
-    asker.start()
-    asker.join(seconds)
-    return answers[0] if answers else Answer(f"/dev/{node} has not answered for {seconds:g} s")
+    try:
+        return within(seconds, lambda: _ask(host, f"/dev/{node}", network, ioctl))
+    except NoAnswer:
+        return Answer(f"/dev/{node} has not answered for {seconds:g} s")
 
 
 @contextmanager
