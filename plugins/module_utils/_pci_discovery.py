@@ -24,8 +24,8 @@ VDPA_DEVICES = "/sys/bus/vdpa/devices"
 NO_OVERRIDE = "(null)"
 _READ_SIZE = 4096
 # A netdev belongs to a function when nothing but virtio or vDPA lies between: a USB adapter is not its controller.
-_NETDEV_BELOW = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:/[^/:]+)?(?:/virtio\d+)?/net/[^/]+$")
-_LAST_ADDRESS = re.compile(r".*/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:/|$)")
+ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_NETDEV_BELOW = re.compile(rf"/({ADDRESS.pattern})(?:/[^/:]+)?(?:/virtio\d+)?/net/[^/]+$")
 
 
 def read_pci(host: Host) -> tuple[PciDevice, ...]:
@@ -47,10 +47,15 @@ def vdpa_by_address(host: Host) -> dict[str, tuple[str, ...]]:
     """vDPA devices by the PCI function that they stand on."""
     found: dict[str, tuple[str, ...]] = {}
     for name in host.listdir(VDPA_DEVICES):
-        below = _LAST_ADDRESS.match(_link(host.path(f"{VDPA_DEVICES}/{name}")))
-        if below:
-            found[below.group(1)] = (*found.get(below.group(1), ()), name)
+        function = function_of(host, f"{VDPA_DEVICES}/{name}")
+        if function:
+            found[function] = (*found.get(function, ()), name)
     return found
+
+
+def function_of(host: Host, link: str) -> str | None:
+    """The PCI function that a device stands on, at whatever height, by its link in sysfs; None where on none."""
+    return next((part for part in reversed((host.link_target(link) or "").split("/")) if ADDRESS.fullmatch(part)), None)
 
 
 class _Pass:

@@ -18,7 +18,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ip_link import Link, links, links_and_default_routes
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import function_of, read_pci
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import Facts, Handle, with_uses
 
 SSH_PORT = 22
@@ -29,7 +29,6 @@ UNKNOWN_NAMESPACE = "unknown"
 # Drivers that make no network interface out of a network function.
 WITHOUT_NETDEV = ("vfio-pci", "uio_pci_generic", "igb_uio", "vp-vdpa", "pcieport")
 _HANDLE = re.compile(r"/dev/(vfio/(?!vfio$).+|uio\d+|vhost-vdpa-\d+)$")
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
 def discover_pci(host: Host, ssh_connection: str = "") -> tuple[PciDevice, ...]:
@@ -86,12 +85,8 @@ def _names(host: Host, folder: str) -> list[str]:
 
 def _addresses_by_name(host: Host, folder: str) -> dict[str, str]:
     """PCI address by the name of a class device."""
-    found = {}
-    for name in host.listdir(folder):
-        addresses = _ADDRESS.findall(host.link_target(f"{folder}/{name}") or "")
-        if addresses:
-            found[name] = addresses[-1]
-    return found
+    found = {name: function_of(host, f"{folder}/{name}") for name in host.listdir(folder)}
+    return {name: address for name, address in found.items() if address}
 
 
 def _vhost_vdpa(host: Host, devices: tuple[PciDevice, ...]) -> dict[str, str]:

@@ -15,22 +15,22 @@ from ansible_collections.nfv.fastpath.plugins.module_utils import _vdpa_tool
 from ansible_collections.nfv.fastpath.plugins.module_utils._drivers import VIRTIO_VDPA
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import NO_OVERRIDE
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import (
+    ADDRESS,
+    NO_OVERRIDE,
+    VDPA_DEVICES,
+    function_of,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_discovery import MODPROBE_SECONDS, read_sriov
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses import with_uses
 from ansible_collections.nfv.fastpath.plugins.module_utils._uses_discovery import gather
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_spec import BUSES, HARDWARE, VdpaAttributes
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_state import NETWORK, MgmtDev, VdpaDevice, VdpaState
-from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import (
-    function_of,
-    netdevs_of,
-    virtio_devices,
-)
+from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import netdevs_of, virtio_devices
 
 BUS = "/sys/bus/vdpa"
 VDUSE_CLASS = "/sys/class/vduse"
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _NODE = re.compile(r"vhost-vdpa-\d+")
 
 
@@ -105,7 +105,7 @@ def _device(host: Host, name: str, told: dict[str, Any], attributes: VdpaAttribu
 def _above(host: Host, path: str) -> str | None:
     """The PCI function that is the parent of a device, not one further above."""
     above = posixpath.basename(posixpath.dirname(host.link_target(path) or ""))
-    return above if _ADDRESS.fullmatch(above) else None
+    return above if ADDRESS.fullmatch(above) else None
 
 
 def _as_functions(host: Host, devices: tuple[VdpaDevice, ...]) -> tuple[PciDevice, ...]:
@@ -132,7 +132,9 @@ def _place(host: Host, device: VdpaDevice) -> str:
     if not _astray(device):
         return device.name
     below = virtio_devices(host, device.name)
-    return function_of(host, device.name) or (posixpath.basename(below[0]) if below else device.name)
+    return function_of(host, f"{VDPA_DEVICES}/{device.name}") or (
+        posixpath.basename(below[0]) if below else device.name
+    )
 
 
 def _by_others(uses: tuple[str, ...]) -> tuple[str, ...]:

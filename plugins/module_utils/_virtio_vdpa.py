@@ -13,9 +13,8 @@ from __future__ import annotations
 import re
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
-from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, VDPA_DEVICES
+from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import DEVICES, VDPA_DEVICES, function_of
 
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _VIRTIO = re.compile(r"virtio\d+")
 # include/uapi/linux/ethtool.h: ETHTOOL_BUSINFO_LEN, the last byte of which ends the text.
 BUS_INFO_LENGTH = 31
@@ -27,7 +26,7 @@ def virtio_devices(host: Host, name: str) -> tuple[str, ...]:
     An interface says what it stands on. One in another network namespace cannot be asked, so it may be anybody's.
     """
     below = _below(host, f"{VDPA_DEVICES}/{name}")
-    function = function_of(host, name)
+    function = function_of(host, f"{VDPA_DEVICES}/{name}")
     if below or function is None:
         return below
     return tuple(folder for folder in _below(host, f"{DEVICES}/{function}") if _may_be_of(host, folder, name))
@@ -36,12 +35,6 @@ def virtio_devices(host: Host, name: str) -> tuple[str, ...]:
 def netdevs_of(host: Host, name: str) -> tuple[str, ...]:
     """Interfaces of a vDPA device in this network namespace."""
     return tuple(netdev for folder in virtio_devices(host, name) for netdev in host.listdir(f"{folder}/net"))
-
-
-def function_of(host: Host, name: str) -> str | None:
-    """The PCI function that a vDPA device stands on, at whatever height; None where it is of software."""
-    found = _ADDRESS.findall(host.link_target(f"{VDPA_DEVICES}/{name}") or "")
-    return found[-1] if found else None
 
 
 def _below(host: Host, folder: str) -> tuple[str, ...]:
