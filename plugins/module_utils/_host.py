@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable, TypeVar
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _zip_imports
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
@@ -29,6 +29,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 # Whatever does something on a node loads this file early.
 _zip_imports.quicken(__spec__.loader if __spec__ else None)
 
+T = TypeVar("T")
 POLL_SECONDS = 0.05
 KERNEL_FOLDERS = ("/sys/", "/proc/")
 # include/uapi/linux/ext4.h: _IOW('f', 43, __u32), writes all of the journal to its place.
@@ -110,11 +111,8 @@ class Host:
             return []
 
     def link_target(self, path: str) -> str | None:
-        """What a symbolic link points to; None where there is none."""
-        try:
-            return os.readlink(self.path(path))
-        except OSError:
-            return None
+        """What a symbolic link points to; None where there is none, as in ``read``."""
+        return self._unless_absent(path, lambda: self._read_link(path))
 
     def link_name(self, path: str) -> str | None:
         """The last part of what a symbolic link points to; None where there is none."""
@@ -127,39 +125,47 @@ class Host:
         Many attributes of the kernel cannot be read, and a process may end meanwhile: None as well. Another file that
         cannot be read is an OSError, lest it be taken for absent and written anew.
         """
-        text: str | None = self._content(path, encoding="utf-8", errors="surrogateescape")
-        return text
+        return self._unless_absent(path, lambda: self._read_text(path))
 
     def read_bytes(self, path: str) -> bytes | None:
         """A file's content as it is; None where there is none, as in ``read``."""
-        content: bytes | None = self._content(path, mode="rb")
-        return content
+        return self._unless_absent(path, lambda: self._read_content(path))
 
-    def _content(self, path: str, **how: Any) -> Any:
+    def mode(self, path: str) -> int | None:
+        """A file's permission bits; None where it is absent, as in ``read``."""
+        status = self._unless_absent(path, lambda: os.stat(self.path(path)))
+        return None if status is None else status.st_mode & 0o7777
+
+    def owner(self, path: str) -> tuple[int, int] | None:
+        """A file's user and group; None where it is absent, as in ``read``."""
+        status = self._unless_absent(path, lambda: os.stat(self.path(path)))
+        return None if status is None else (status.st_uid, status.st_gid)
+
+    def _read_text(self, path: str) -> str:
+        with open(self.path(path), encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+
+    def _read_content(self, path: str) -> bytes:
+        with open(self.path(path), "rb") as file:
+            return file.read()
+
+    def _read_link(self, path: str) -> str | None:
         try:
-            with open(self.path(path), **how) as file:
-                return file.read()
+            return os.readlink(self.path(path))
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return None
+            raise
+
+    def _unless_absent(self, path: str, look: Callable[[], T]) -> T | None:
+        try:
+            return look()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError:
             if path.startswith(KERNEL_FOLDERS):
                 return None
             raise
-
-    def mode(self, path: str) -> int | None:
-        """A file's permission bits; None where it is absent."""
-        try:
-            return os.stat(self.path(path)).st_mode & 0o7777
-        except OSError:
-            return None
-
-    def owner(self, path: str) -> tuple[int, int] | None:
-        """A file's user and group; None where it is absent."""
-        try:
-            status = os.stat(self.path(path))
-        except OSError:
-            return None
-        return status.st_uid, status.st_gid
 
     def read_value(self, path: str) -> str | None:
         """A sysfs attribute without white space around it."""

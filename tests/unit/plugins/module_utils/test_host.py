@@ -194,10 +194,11 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_absent(host, tmp_path):
     for folder in ("etc", "sys", "proc/9"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "loop").symlink_to("loop")
-    for read in (host.read, host.read_bytes):
+    for read in (host.read, host.read_bytes, host.mode, host.owner, host.link_target):
         with pytest.raises(OSError, match="symbolic links"):
-            read("/etc/loop")
-        assert (read("/sys/loop"), read("/proc/9/loop"), read("/etc")) == (None, None, None)
+            read("/etc/loop/file")
+        assert (read("/sys/loop/file"), read("/proc/9/loop/file"), read("/etc/none")) == (None, None, None)
+    assert (host.read("/etc"), host.read_bytes("/etc"), host.link_target("/etc")) == (None, None, None)
 
 
 def test_what_an_interface_stands_on(host, monkeypatch):
