@@ -150,7 +150,10 @@ class Machine:
     def ssh(self, command: str, timeout: float = 60.0, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a shell command in the guest and return its result, also when it fails."""
         argv = ["ip", "netns", "exec", self.site.netns, *self.ssh_argv([command])]
-        done = subprocess.run(process.bound(argv), input=stdin, capture_output=True, timeout=timeout, check=False)
+        try:
+            done = subprocess.run(process.bound(argv), input=stdin, capture_output=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{self.node.name}: no end after {timeout:.0f} s: {command}") from error
         return subprocess.CompletedProcess(
             command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         )
