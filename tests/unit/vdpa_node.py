@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fake node with the kernel's vDPA: modules, its bus, the tool ``vdpa``; and the words of its tests.
+"""A fake node with the kernel's vDPA: modules, its bus, the tool ``vdpa``.
 
 As with the real one, a new device goes to whichever bus driver is loaded unless an override says otherwise, the virtio
 device of virtio_vdpa is below what does the DMA, and a device that a program has open is waited for without end.
@@ -21,17 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _vdpa_features
-from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
-from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
-from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES, FakeNode
 from ansible_collections.nfv.fastpath.tests.unit.fake_pci import Driver, Function
 
 BUS = "/sys/bus/vdpa"
 PF = "0000:02:00.0"
-VFS = [f"0000:02:10.{index}" for index in range(4)]
 MODULES = ("vdpa", "vhost_vdpa", "virtio_vdpa", "vduse", "mlx5_vdpa")
 OFFERED = ["MAC", "MTU", "STATUS", "CTRL_VQ", "MQ", "VERSION_1", "ACCESS_PLATFORM"]
 # Which drivers take what, as in the kernel's config_attr_mask.
@@ -432,28 +428,3 @@ def _held_by_us(path: str) -> bool:
 
 def _refused(sentence: str, text: str) -> Completed:
     return Completed(255, "", f"Error: vdpa: {sentence}.\nkernel answers: {text}\n")
-
-
-def entry(**more: Any) -> dict[str, Any]:
-    return {"pf": {"netdev": "ens2"}, "indexes": "0-1", **more}
-
-
-SPEC = [entry(pool="vdpa_vhost")]
-NAMES = ["vdpa-0000-02-00.0-vf0", "vdpa-0000-02-00.0-vf1"]
-
-
-def apply(node: VdpaNode, spec: Any, concern: VdpaConcern | None = None, **more: Any) -> Plan:
-    return converge(concern or VdpaConcern(node), Request(spec=spec, **more))
-
-
-def tear_down(node: VdpaNode, **more: Any) -> Plan:
-    return converge(VdpaConcern(node), Request(present=False, **more))
-
-
-def actions(plan: Plan) -> list[str]:
-    return [operation.action for operation in plan.operations]
-
-
-def bus_driver(node: VdpaNode, name: str) -> tuple[str | None, str | None]:
-    """Bus driver and override."""
-    return node.link_name(f"{BUS}/devices/{name}/driver"), node.read_value(f"{BUS}/devices/{name}/driver_override")

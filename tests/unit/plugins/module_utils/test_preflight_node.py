@@ -19,7 +19,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operatio
 from ansible_collections.nfv.fastpath.plugins.module_utils._preflight_node import preflight_node
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import note
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import NAMES, PF, SPEC, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import NAMES, SPEC, sriov
 
 FILES = ("usr/sbin/update-grub", "usr/sbin/ip", "usr/sbin/modprobe", "usr/bin/systemctl")
 
@@ -302,19 +303,15 @@ def virtio_node(host):
     return node
 
 
-def vp_vdpa(driver="vp-vdpa", pf=None):
-    return [{"pf": pf or {"netdev": "ens2"}, "num_vfs": 4, "vfs": [{"indexes": "0-1", "driver": driver}]}]
-
-
 def test_vdpa_devices_are_judged_by_the_vfs_that_will_be(virtio_node):
-    assert ahead(virtio_node, sriov=vp_vdpa(), vdpa=SPEC)["changed"] is False
+    assert ahead(virtio_node, sriov=sriov(), vdpa=SPEC)["changed"] is False
     assert virtio_node.changes == 0
 
 
 @pytest.mark.parametrize("pf", [{"netdev": "ens2"}, {"address": PF}])
 def test_a_vf_of_vdpa_with_another_driver_is_refused_once_in_whichever_words(virtio_node, pf):
     with pytest.raises(Refused) as refused:
-        ahead(virtio_node, sriov=vp_vdpa("vfio-pci", pf), vdpa=SPEC)
+        ahead(virtio_node, sriov=sriov("vfio-pci", pf=pf), vdpa=SPEC)
     assert [problem.variable for problem in refused.value.problems] == ["fastpath_vdpa[0].indexes"] * 2
     assert [problem.value for problem in refused.value.problems] == [0, 1]
 
@@ -322,7 +319,7 @@ def test_a_vf_of_vdpa_with_another_driver_is_refused_once_in_whichever_words(vir
 def test_pools_of_vdpa_devices_meet_the_node(virtio_node):
     vdpa = [{"pf": {"address": "0000:81:00.0"}, "indexes": "0", "pool": "vdpa"}]
     with pytest.raises(Refused) as refused:
-        ahead(virtio_node, sriov=vp_vdpa(), vdpa=vdpa)
+        ahead(virtio_node, sriov=sriov(), vdpa=vdpa)
     assert [problem.variable for problem in refused.value.problems] == ["fastpath_vdpa[0].pf"]
 
 
@@ -333,7 +330,7 @@ def test_vdpa_devices_wait_for_the_reboot_that_brings_the_iommu(virtio_node, pf)
     (Path(virtio_node.root) / "sys/firmware/acpi/tables/DMAR").touch()
     concerns = {**AHEAD, "kernel_args": planner(reboot="the IOMMU")}
     base = {"variables": [], "known_variables": [], "noiommu_ok": False, "disruption_ok": False}
-    spec = {**base, "sriov": vp_vdpa(pf=pf), "vdpa": SPEC}
+    spec = {**base, "sriov": sriov(pf=pf), "vdpa": SPEC}
     result = preflight_node(virtio_node, {**spec, "kernel_args": {"iommu": "passthrough"}}, concerns)
     assert result["needs_reboot_first"] is True
     with pytest.raises(Refused) as refused:
@@ -348,8 +345,8 @@ def test_users_of_vdpa_devices_are_moved_away_first_where_there_is_a_cluster(vir
     converge(VdpaConcern(virtio_node), Request(spec=SPEC))
     virtio_node.open(NAMES[0])
     if drain_first:
-        result = ahead(virtio_node, sriov=vp_vdpa(), vdpa=[], drain_first=True)
+        result = ahead(virtio_node, sriov=sriov(), vdpa=[], drain_first=True)
         assert result["in_use"] and "vhost-vdpa:4711 (qemu)" in result["disrupts"][0]
         return
     with pytest.raises(Refused, match="used by vhost-vdpa:4711"):
-        ahead(virtio_node, sriov=vp_vdpa(), vdpa=[])
+        ahead(virtio_node, sriov=sriov(), vdpa=[])

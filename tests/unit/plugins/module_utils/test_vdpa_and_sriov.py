@@ -16,29 +16,24 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._pool_discovery impor
 from ansible_collections.nfv.fastpath.plugins.module_utils._sriov_concern import SriovConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_targets import behind_iommu
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import (
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
-    PF,
     SPEC,
     VFS,
-    VdpaNode,
     actions,
     apply,
     entry,
+    mlx5_node,
+    sriov,
     tear_down,
+    virtio_node,
 )
 
 
 @pytest.fixture
 def node(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(0)
-    return node
-
-
-def sriov(driver: str | None = "vp-vdpa", num_vfs: int = 4, pf: Any = None, **more: Any) -> list[dict[str, Any]]:
-    vfs = [{"indexes": "0-1", "driver": driver, **more}]
-    return [{"pf": pf or {"netdev": "ens2"}, "num_vfs": num_vfs, "vfs": vfs}]
+    return virtio_node(tmp_path, 0)
 
 
 def make_vfs(node: VdpaNode, spec: Any, **more: Any) -> Plan:
@@ -170,8 +165,7 @@ def test_who_needs_the_iommu_whichever_words_name_the_pf(node, pf, there):
 
 
 def test_without_an_iommu_the_planner_waits_for_who_sees_the_reboot(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(iommu=False)
+    node = virtio_node(tmp_path, iommu=False)
     assert ahead(node, SPEC, []).changed
     with pytest.raises(Refused, match="is in no IOMMU group"):
         apply(node, SPEC)
@@ -200,8 +194,7 @@ def test_a_plan_foresees_what_goes_with_vfs_and_is_made_again(node, vfs, devices
 
 
 def test_a_plan_for_vfs_that_keep_the_kernels_driver(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(0, vendor="15b3", device="101d", vf_device="101e")
+    node = mlx5_node(tmp_path, 0)
     vfs = [{"pf": {"netdev": "ens2"}, "num_vfs": 2}]
     make_vfs(node, vfs)
     apply(node, SPEC)
@@ -229,8 +222,7 @@ def seen(node: VdpaNode, spec: Any) -> str:
 
 def test_a_device_that_was_made_anew_is_another_for_the_device_plugin(tmp_path):
     """Its name is the same and its device file is not, and a plugin looks only once."""
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(2, "mlx5_core", vendor="15b3", device="101d", vf_device="101e")
+    node = mlx5_node(tmp_path)
     spec = [entry(pool="vdpa", mtu=1500)]
     found = [seen(node, spec)]
     for mtu in (1500, 9000):

@@ -12,43 +12,33 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, InUse, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
-from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.tests.unit.fake_pci import Driver
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import (
-    BUS,
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
-    PF,
     SPEC,
     VFS,
-    VdpaNode,
+    VHOST,
+    VIRTIO,
     actions,
     apply,
     bus_driver,
     entry,
+    mlx5_node,
+    record,
     tear_down,
+    virtio_node,
 )
-
-VHOST = ("vhost_vdpa", "vhost_vdpa")
-VIRTIO = ("virtio_vdpa", "virtio_vdpa")
 
 
 @pytest.fixture
 def node(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf()
-    return node
+    return virtio_node(tmp_path)
 
 
 @pytest.fixture
 def mlx5(tmp_path):
-    """A vendor whose VFs keep their driver and whose devices take every attribute."""
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(2, "mlx5_core", vendor="15b3", device="101d", vf_device="101e")
-    return node
-
-
-def record(node):
-    return VdpaConcern(node).store.record()
+    return mlx5_node(tmp_path)
 
 
 def test_everything_that_is_asked_for(node):
@@ -450,8 +440,7 @@ def test_a_driver_whose_module_is_there_but_offers_nothing(node):
 
 
 def test_no_iommu(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(iommu=False)
+    node = virtio_node(tmp_path, iommu=False)
     with pytest.raises(Refused, match=r"0000:02:00.0 vf 0 .vp-vdpa. is in no IOMMU group, .* fastpath_kernel_args"):
         apply(node, SPEC)
     apply(node, [entry(bus="virtio_vdpa")])
@@ -459,13 +448,12 @@ def test_no_iommu(tmp_path):
 
 @pytest.mark.parametrize("module", ["vhost_vdpa", "vp_vdpa"])
 def test_a_module_that_is_not_installed(tmp_path, module):
-    node = VdpaNode(tmp_path, without=[module])
     if module == "vp_vdpa":
-        node.add_virtio_pf(driver="virtio-pci")
+        node = virtio_node(tmp_path, without=[module], driver="virtio-pci")
         with pytest.raises(Refused, match="give it driver: vp-vdpa"):
             apply(node, SPEC)
         return
-    node.add_virtio_pf()
+    node = virtio_node(tmp_path, without=[module])
     with pytest.raises(Refused, match=r"fastpath_vdpa\[0\] = 'vhost_vdpa': is no module of the running kernel"):
         apply(node, SPEC)
 
@@ -479,8 +467,7 @@ def test_a_module_that_is_built_in(node):
 
 
 def test_a_node_without_the_tool(tmp_path):
-    node = VdpaNode(tmp_path, without=["vdpa"])
-    node.add_virtio_pf()
+    node = virtio_node(tmp_path, without=["vdpa"])
     with pytest.raises(Refused, match="node.tools = 'vdpa': cannot be found"):
         apply(node, SPEC)
 

@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 import threading
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,18 +22,21 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import GET_DEVICE_ID
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import (
-    BUS,
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
-    PF,
     SPEC,
     VFS,
-    VdpaNode,
+    VHOST,
     actions,
     apply,
     bus_driver,
     entry,
+    mlx5_node,
+    record,
+    sriov,
     tear_down,
+    virtio_node,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,9 +47,7 @@ VDUSE = [{"mgmtdev": "vduse", "name": "soft"}]
 
 @pytest.fixture
 def node(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf()
-    return node
+    return virtio_node(tmp_path)
 
 
 def ioctl(features=0x300000020):
@@ -88,7 +90,7 @@ def test_a_bus_driver_that_does_not_take_a_device_leaves_it_with_its_former(node
     node.kernel_log = f"[1.0] other\n[2.0] virtio_vdpa: probe of {NAMES[0]} failed with error -22\n"
     with pytest.raises(FastpathError, match=r"cannot have the bus driver virtio_vdpa: No such device. .*error -22"):
         apply(node, [entry(bus="virtio_vdpa")], disruption_ok=True)
-    assert bus_driver(node, NAMES[0]) == ("vhost_vdpa", "vhost_vdpa")
+    assert bus_driver(node, NAMES[0]) == VHOST
 
 
 def test_a_device_file_that_never_comes(node, monkeypatch):
@@ -114,7 +116,7 @@ def test_a_kernel_that_never_answers(node, monkeypatch):
     with pytest.raises(FastpathError, match=f"Cannot remove {NAMES[0]}: the kernel has not answered for 0.05 s"):
         tear_down(node)
     released.set()
-    assert VdpaConcern(node).store.record()["devices"]
+    assert record(node)["devices"]
 
 
 def hold(monkeypatch, name):
@@ -137,7 +139,7 @@ def test_a_user_that_no_process_shows(node, monkeypatch):
     assert list(node.devices) == [NAMES[1]]
     with pytest.raises(FastpathError, match="stays as it is"):
         apply(node, [entry(indexes=1, bus="virtio_vdpa")], disruption_ok=True)
-    assert bus_driver(node, NAMES[1]) == ("vhost_vdpa", "vhost_vdpa")
+    assert bus_driver(node, NAMES[1]) == VHOST
 
 
 def test_who_comes_while_a_device_goes_finds_it_taken(node):
@@ -178,7 +180,7 @@ def test_after_a_reboot_all_comes_back_and_the_record_stays(node):
     before = node.snapshot()
     spec = [entry(indexes=0, features=["MAC", "VERSION_1"]), entry(indexes=1, bus="virtio_vdpa")]
     apply(node, spec)
-    recorded = VdpaConcern(node).store.record()
+    recorded = record(node)
     node.reboot()
     assert node.devices == {}
     node.add_vfs()
@@ -186,7 +188,7 @@ def test_after_a_reboot_all_comes_back_and_the_record_stays(node):
     plan = converge(concern, Request(spec=concern.store.desired(), persist=False))
     assert actions(plan) == ["add_device", "bind_device"] * 2 and not plan.disruptive
     assert [bus_driver(node, name)[0] for name in NAMES] == ["vhost_vdpa", "virtio_vdpa"]
-    assert VdpaConcern(node).store.record() == recorded
+    assert record(node) == recorded
     tear_down(node)
     assert node.snapshot() == before
 
@@ -196,7 +198,7 @@ def test_a_vduse_device(node):
         apply(node, VDUSE)
     node.offer("soft")
     apply(node, VDUSE)
-    assert node.devices["soft"].mgmtdev == "vduse" and bus_driver(node, "soft") == ("vhost_vdpa", "vhost_vdpa")
+    assert node.devices["soft"].mgmtdev == "vduse" and bus_driver(node, "soft") == VHOST
     assert "vduse" in node.read("/etc/modules-load.d/fastpath-vdpa.conf")
     assert not apply(node, VDUSE).changed
     node.open("soft")
@@ -219,7 +221,7 @@ def test_at_boot_a_vduse_program_may_come_later(node):
     spec = [*SPEC, *VDUSE]
     node.offer("soft")
     apply(node, spec)
-    recorded = VdpaConcern(node).store.record()
+    recorded = record(node)
     node.reboot()
     node.add_vfs()
 
@@ -228,7 +230,7 @@ def test_at_boot_a_vduse_program_may_come_later(node):
 
     plan = boot()
     assert plan.warnings == ("soft: no program offers it through VDUSE yet.",)
-    assert set(node.devices) == set(NAMES) and VdpaConcern(node).store.record() == recorded
+    assert set(node.devices) == set(NAMES) and record(node) == recorded
     node.offer("soft")
     assert actions(boot()) == ["add_device", "bind_device"]
     assert set(node.devices) == {*NAMES, "soft"}
@@ -241,20 +243,18 @@ def ahead(node, spec, **more):
     return apply(node, spec, VdpaConcern(node, looking_ahead=True), dry_run=True, **more)
 
 
-def sriov(driver="vp-vdpa", num_vfs=4, pf=None, **more):
-    return [{"pf": pf or {"address": PF}, "num_vfs": num_vfs, "vfs": [{"indexes": "0-1", "driver": driver, **more}]}]
+# The PF in other words than those of the devices.
+by_address = partial(sriov, pf={"address": PF})
 
 
 @pytest.fixture
 def bare(tmp_path):
     """Before the role sriov has made any VF."""
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(0)
-    return node
+    return virtio_node(tmp_path, 0)
 
 
 def test_vfs_that_are_yet_to_be_made(bare):
-    plan = ahead(bare, {"devices": SPEC, "sriov": sriov()})
+    plan = ahead(bare, {"devices": SPEC, "sriov": by_address()})
     assert actions(plan)[2:] == ["load_module", "load_module", *["add_device", "bind_device"] * 2]
     assert plan.operations[4].after == {"mgmtdev": "0000:02:00.0 vf 0"}
     assert "0000:02:00.0 vf 0 is not there yet. A run would be refused if this is still so." in plan.warnings
@@ -265,11 +265,11 @@ def test_vfs_that_are_yet_to_be_made(bare):
 @pytest.mark.parametrize(
     ("promised", "told"),
     [
-        (sriov("vfio-pci"), r"VF 0 has driver vfio-pci in fastpath_sriov\[0\]"),
-        (sriov(None), "VF 1 has driver null"),
-        (sriov("kernel"), "has the kernel's virtio-pci"),
-        (sriov(num_vfs=1), None),
-        (sriov(pool="x"), "is in pool x of"),
+        (by_address("vfio-pci"), r"VF 0 has driver vfio-pci in fastpath_sriov\[0\]"),
+        (by_address(None), "VF 1 has driver null"),
+        (by_address("kernel"), "has the kernel's virtio-pci"),
+        (by_address(num_vfs=1), None),
+        (by_address(pool="x"), "is in pool x of"),
     ],
 )
 def test_promises_of_sriov_that_do_not_fit(bare, promised, told):
@@ -282,20 +282,19 @@ def test_promises_of_sriov_that_do_not_fit(bare, promised, told):
 
 def test_attributes_are_judged_by_the_promised_driver(bare):
     with pytest.raises(Refused, match="mtu = 1500: cannot be set with the driver vp-vdpa"):
-        ahead(bare, {"devices": [entry(mtu=1500)], "sriov": sriov()})
+        ahead(bare, {"devices": [entry(mtu=1500)], "sriov": by_address()})
 
 
 def test_a_promised_driver_that_is_not_installed(tmp_path):
-    node = VdpaNode(tmp_path, without=["vp_vdpa"])
-    node.add_virtio_pf(0)
+    node = virtio_node(tmp_path, 0, without=["vp_vdpa"])
     with pytest.raises(Refused, match=r"fastpath_vdpa\[0\] = 'vp_vdpa': is no module of the running kernel"):
-        ahead(node, {"devices": SPEC, "sriov": sriov()})
+        ahead(node, {"devices": SPEC, "sriov": by_address()})
 
 
 def test_drivers_that_sriov_will_change_are_not_held_against_vfs(node):
     for address in VFS:
         node.give(address, "virtio-pci")
-    assert ahead(node, {"devices": SPEC, "sriov": sriov()}).changed
+    assert ahead(node, {"devices": SPEC, "sriov": by_address()}).changed
     with pytest.raises(Refused, match="has driver virtio-pci"):
         apply(node, SPEC)
 
@@ -308,7 +307,7 @@ def test_what_sriov_will_not_touch_is_judged_as_it_is(bare):
     with pytest.raises(Refused, match="vf 0 has driver virtio-pci"):
         ahead(bare, {"devices": SPEC, "sriov": elsewhere})
     with pytest.raises(Refused, match="0000:02:00.0 has driver virtio-pci"):
-        ahead(bare, {"devices": [{"pf": {"address": PF}}], "sriov": sriov()})
+        ahead(bare, {"devices": [{"pf": {"address": PF}}], "sriov": by_address()})
 
 
 def test_a_spec_of_sriov_that_cannot_be_read_is_left_to_its_own_parser(bare):
@@ -340,8 +339,7 @@ def test_verification(node):
 
 
 def test_verification_of_attributes(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(2, "mlx5_core", vendor="15b3", device="101d", vf_device="101e")
+    node = mlx5_node(tmp_path)
     spec = [entry(indexes=0, mac="02:00:00:00:00:01", mtu=9000)]
     apply(node, spec)
     check = checks(node, spec)[("vdpa.attributes", NAMES[0])]
@@ -414,8 +412,7 @@ def specs(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def fresh(foreign: bool) -> VdpaNode:
-    node = VdpaNode(tempfile.mkdtemp(prefix="fastpath-", dir=MEMORY))
-    node.add_virtio_pf()
+    node = virtio_node(tempfile.mkdtemp(prefix="fastpath-", dir=MEMORY))
     if foreign:
         node.load("virtio_vdpa")
         node.add_foreign("vdpa-0000-02-00.0-vf3", VFS[3])
@@ -465,7 +462,7 @@ def test_a_run_that_is_cut_anywhere_is_finished_by_the_next(former, spec, cut, r
     apply(node, spec, disruption_ok=True)
     assert not apply(node, spec).changed
     for name, device in node.devices.items():
-        made = VdpaConcern(node).store.record()["devices"][name]
+        made = record(node)["devices"][name]
         assert device.features == made.get("features")
     tear_down(node)
     assert node.snapshot() == before

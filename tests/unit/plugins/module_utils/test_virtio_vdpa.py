@@ -10,32 +10,28 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Refuse
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import netdevs_of, virtio_devices
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import (
-    BUS,
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
-    PF,
     VFS,
-    VdpaNode,
     actions,
     apply,
     entry,
+    mlx5_node,
     tear_down,
+    virtio_node,
 )
 
 
 @pytest.fixture
 def node(tmp_path):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf()
-    return node
+    return virtio_node(tmp_path)
 
 
 @pytest.fixture
 def mlx5(tmp_path):
     """A PF with subfunctions."""
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf(2, "mlx5_core", vendor="15b3", device="101d", vf_device="101e")
-    return node
+    return mlx5_node(tmp_path)
 
 
 def sub_functions(node, count=2):

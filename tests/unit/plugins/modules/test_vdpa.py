@@ -9,13 +9,12 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.modules import vdpa
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import NAMES, SPEC, VFS, VdpaNode, entry
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import NAMES, SPEC, VFS, entry, virtio_node
 
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    node = VdpaNode(tmp_path)
-    node.add_virtio_pf()
+    node = virtio_node(tmp_path)
     monkeypatch.setattr(vdpa, "Host", lambda: node)
     return node
 
