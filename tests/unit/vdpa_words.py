@@ -12,7 +12,8 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._concern import Request, converge
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Plan
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_bus_node import BUS
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import VdpaNode
 
 VFS = [f"0000:02:10.{index}" for index in range(4)]
 NAMES = ["vdpa-0000-02-00.0-vf0", "vdpa-0000-02-00.0-vf1"]

@@ -13,7 +13,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
 from ansible_collections.nfv.fastpath.tests.unit.fake_pci import Driver
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_bus_node import BUS
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, VdpaNode
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
     SPEC,

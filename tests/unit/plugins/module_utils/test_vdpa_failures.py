@@ -22,7 +22,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Fastpa
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._vhost_vdpa import GET_DEVICE_ID
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF, VdpaNode
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_bus_node import BUS
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, VdpaNode
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
     SPEC,

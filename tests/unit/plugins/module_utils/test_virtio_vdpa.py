@@ -10,7 +10,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Refuse
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa_concern import VdpaConcern
 from ansible_collections.nfv.fastpath.plugins.module_utils._virtio_vdpa import netdevs_of, virtio_devices
-from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import BUS, PF
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_bus_node import BUS
+from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     NAMES,
     VFS,
