@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed
 from ansible_collections.nfv.fastpath.plugins.module_utils._vdpa import MODULES_LOAD
+from ansible_collections.nfv.fastpath.tests.unit.fake_node import DEVICES
 from ansible_collections.nfv.fastpath.tests.unit.fake_pci import Driver
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_bus_node import BUS
 from ansible_collections.nfv.fastpath.tests.unit.vdpa_node import PF, VdpaNode
@@ -115,6 +116,12 @@ def test_teardown_gives_back_what_was_there(node):
     assert not plan.disruptive and node.snapshot() == before
     assert node.listdir("/etc/fastpath") == node.listdir("/var/lib/fastpath") == []
     assert not tear_down(node).changed
+
+
+def test_the_pci_drivers_are_never_touched(node):
+    apply(node, SPEC)
+    tear_down(node)
+    assert not [path for path, _text in node.writes if path.startswith(DEVICES)]
 
 
 def test_a_file_of_that_name_that_was_there_comes_back(node):
