@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule playbooks integration integration-full bench docs \
+.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule playbooks integration integration-full bench bench-pods docs \
 	lab-build lab-up lab-down lab-status lab-ssh lab-control-plane collection lock clean
 
 CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
@@ -62,6 +62,9 @@ integration integration-full:
 
 bench: collection lab-up ## Ratios against peers and the kernel's own time, measured side by side
 	@$(IN_VENV) && python tests/benchmarks/run.py
+
+bench-pods: collection ## Pods with VFs against pods without, 20 rounds of seven
+	@$(IN_VENV) && FASTPATH_BENCH_ROUNDS=20 python tests/benchmarks/run.py bench_pods
 
 docs: collection ## The generated reference, docs/reference
 	@$(IN_VENV) && python docs/generate.py

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+LIMIT_SECONDS = 5400
 
 
 def rows_of(script: Path) -> list[dict[str, Any]]:
     print(f"{script.stem} ...", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=1800, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=LIMIT_SECONDS, check=True
+    )
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
