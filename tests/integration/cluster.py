@@ -31,6 +31,8 @@ FLEETING = (
     "events",
     "events.events.k8s.io",
     "leases.coordination.k8s.io",
+    # Gone an hour after it was granted.
+    "certificatesigningrequests.certificates.k8s.io",
     "pods",
     "controllerrevisions.apps",
     "componentstatuses",
