@@ -35,16 +35,16 @@ def sriov(driver: str | None = "vp-vdpa", num_vfs: int = 4, pf: Any = None, **mo
     return [{"pf": pf or {"netdev": "ens2"}, "num_vfs": num_vfs, "vfs": vfs}]
 
 
-def virtio_node(root: Path | str, count: int = 4, without: Sequence[str] = (), **more: Any) -> VdpaNode:
-    """A virtio PF whose VFs have vp-vdpa."""
-    node = VdpaNode(root, without)
+def virtio_node(tmp_path: Path | str, count: int = 4, without: Sequence[str] = (), **more: Any) -> VdpaNode:
+    """A virtio PF whose VFs have vp-vdpa; as it stands a fixture."""
+    node = VdpaNode(tmp_path, without)
     node.add_virtio_pf(count, **more)
     return node
 
 
-def mlx5_node(root: Path | str, count: int = 2) -> VdpaNode:
-    """A vendor whose VFs keep their driver and whose devices take every attribute."""
-    return virtio_node(root, count, driver="mlx5_core", vendor="15b3", device="101d", vf_device="101e")
+def mlx5_node(tmp_path: Path | str, count: int = 2) -> VdpaNode:
+    """A vendor whose VFs keep their driver and whose devices take every attribute; as it stands a fixture."""
+    return virtio_node(tmp_path, count, driver="mlx5_core", vendor="15b3", device="101d", vf_device="101e")
 
 
 def apply(node: VdpaNode, spec: Any, concern: VdpaConcern | None = None, **more: Any) -> Plan:

@@ -25,9 +25,7 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
 by_address = partial(sriov, pf={"address": PF})
 
 
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
+node = pytest.fixture(virtio_node)
 
 
 @pytest.fixture

@@ -29,10 +29,7 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     virtio_node,
 )
 
-
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
+node = pytest.fixture(virtio_node)
 
 
 def test_what_the_kernel_refuses_is_told_and_nothing_is_left(node):

@@ -22,10 +22,7 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     virtio_node,
 )
 
-
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
+node = pytest.fixture(virtio_node)
 
 
 def test_a_foreign_device_on_a_wanted_function_is_refused_with_both_ways_out(node):

@@ -18,15 +18,8 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     virtio_node,
 )
 
-
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
-
-
-@pytest.fixture
-def mlx5(tmp_path):
-    return mlx5_node(tmp_path)
+node = pytest.fixture(virtio_node)
+mlx5 = pytest.fixture(mlx5_node)
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,7 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
 VDUSE = [{"mgmtdev": "vduse", "name": "soft"}]
 
 
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
+node = pytest.fixture(virtio_node)
 
 
 def test_a_vduse_device(node):

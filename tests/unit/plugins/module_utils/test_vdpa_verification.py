@@ -25,10 +25,7 @@ from ansible_collections.nfv.fastpath.tests.unit.vdpa_words import (
     virtio_node,
 )
 
-
-@pytest.fixture
-def node(tmp_path):
-    return virtio_node(tmp_path)
+node = pytest.fixture(virtio_node)
 
 
 def ioctl(features=0x300000020):
