@@ -94,8 +94,8 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
 
 # Images by what they are for. Their versions are pinned by tag; manifests of the same releases name moving tags.
 IMAGES: dict[str, dict[str, str]] = {
-    "multus-thick": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.4-thick"},
-    "multus-thin": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.4"},
+    "multus-thick": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.0-thick"},
+    "multus-thin": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.0"},
     "sriov-network-device-plugin": {
         "repository": "ghcr.io/k8snetworkplumbingwg/sriov-network-device-plugin",
         "tag": "v3.11.0",

@@ -51,7 +51,7 @@ def _problems(overrides: Any) -> list[Problem]:
             found.append(Problem(where, reference, message))
         elif not (isinstance(reference, str) and REFERENCE.fullmatch(reference)):
             found.append(
-                Problem(where, reference, "must be a reference such as registry.example.com/multus-cni:v4.2.4")
+                Problem(where, reference, "must be a reference such as registry.example.com/multus-cni:v4.2.0")
             )
         elif not re.search(r"[:@][^/]*\Z", reference) or reference.endswith(":latest"):
             found.append(Problem(where, reference, "must name a version or a digest, else two nodes may differ"))

@@ -49,7 +49,7 @@ def kubernetes_set() -> GoSet:
 def multus_set() -> GoSet:
     """Multus, thick and thin."""
     names = ("install_multus", "multus", "multus-daemon", "multus-shim", "thin_entrypoint")
-    programs = {**{name: f"{_MULTUS}/cmd/{name}" for name in names}, "passthru": f"{_MULTUS}/cmd/passthru-cni"}
+    programs = {name: f"{_MULTUS}/cmd/{name}" for name in names}
     version = pinned(MODULES / "multus", _MULTUS)
     return GoSet("multus", programs, ((f"{_MULTUS}/pkg/multus.version", version),))
 

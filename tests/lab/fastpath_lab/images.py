@@ -59,9 +59,9 @@ def _multus(parts: Components, version: str) -> list[Image]:
     def programs(*names: str) -> tuple[Item, ...]:
         return tuple(Item(f"{_MULTUS_BIN}/{name}", source=parts.program("multus", name)) for name in names)
 
-    thick = (*_BASE, *programs("install_multus", "multus-daemon", "multus-shim", "passthru"))
+    thick = (*_BASE, *programs("install_multus", "multus-daemon", "multus-shim"))
     top = [Item(f"/{name}", source=parts.program("multus", name)) for name in ("install_multus", "thin_entrypoint")]
-    thin = (*_BASE, *programs("multus", "passthru"), *top)
+    thin = (*_BASE, *programs("multus"), *top)
     repository = f"{_PLUMBING}/multus-cni"
     return [
         Image(repository, f"{version}-thick", thick, (f"{_MULTUS_BIN}/multus-daemon",)),

@@ -21,7 +21,7 @@ from fastpath_lab.golang import MODULES, GoSet
     [
         ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
         ("go.etcd.io/etcd/server/v3", "server"),
-        ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/passthru-cni", "passthru-cni"),
+        ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus-shim", "multus-shim"),
         ("./cmd", "cmd"),
     ],
 )

@@ -45,8 +45,8 @@ def paths(image):
 
 def test_names(made):
     assert sorted(made[2]) == [
-        "k8snetworkplumbingwg/multus-cni:v4.2.4",
-        "k8snetworkplumbingwg/multus-cni:v4.2.4-thick",
+        "k8snetworkplumbingwg/multus-cni:v4.2.0",
+        "k8snetworkplumbingwg/multus-cni:v4.2.0-thick",
         "k8snetworkplumbingwg/sriov-network-device-plugin:v3.11.0",
         "k8snetworkplumbingwg/whereabouts:v0.9.4",
         f"kube-proxy:{components.kubernetes_version()}",
@@ -74,12 +74,12 @@ def test_what_cannot_be_built_has_no_image(made):
 
 
 def test_multus_lies_where_its_own_installer_looks(made):
-    thick = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.4-thick"]
+    thick = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.0-thick"]
     folder = "/usr/src/multus-cni/bin"
-    names = ("install_multus", "multus-daemon", "multus-shim", "passthru")
+    names = ("install_multus", "multus-daemon", "multus-shim")
     assert {f"{folder}/{name}" for name in names} <= paths(thick)
-    thin = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.4"]
-    assert {"/install_multus", "/thin_entrypoint", f"{folder}/multus", f"{folder}/passthru"} <= paths(thin)
+    thin = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.0"]
+    assert {"/install_multus", "/thin_entrypoint", f"{folder}/multus"} <= paths(thin)
 
 
 def test_every_image_that_looks_up_users_has_some(made):

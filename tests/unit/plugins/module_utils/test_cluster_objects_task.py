@@ -163,7 +163,7 @@ def test_an_object_of_others_with_our_name():
 def test_the_same_program_of_others_by_another_name():
     foreign = daemonset("rke2-multus", "cni", image="registry.example.com/multus-cni:v4")
     cluster = FakeCluster(foreign, daemonset("other"))
-    task = ObjectsTask("multus", [daemonset("kube-multus-ds", image="x/multus-cni:v4.2.4")], beside="multus-cni")
+    task = ObjectsTask("multus", [daemonset("kube-multus-ds", image="x/multus-cni:v4.2.0")], beside="multus-cni")
     (problem,) = refused(cluster, task)
     assert problem.startswith("cluster = 'DaemonSet cni/rke2-multus': runs registry.example.com/multus-cni:v4 already")
     assert "fastpath_multus: existing" in problem
@@ -172,7 +172,7 @@ def test_the_same_program_of_others_by_another_name():
 
 def test_our_own_is_no_double():
     cluster = FakeCluster()
-    task = ObjectsTask("multus", [daemonset("kube-multus-ds", image="x/multus-cni:v4.2.4")], beside="multus-cni")
+    task = ObjectsTask("multus", [daemonset("kube-multus-ds", image="x/multus-cni:v4.2.0")], beside="multus-cni")
     carried_out(cluster, task)
     assert not carried_out(cluster, task)["changed"]
 
