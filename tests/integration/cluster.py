@@ -31,8 +31,6 @@ FLEETING = (
     "events",
     "events.events.k8s.io",
     "leases.coordination.k8s.io",
-    # Gone an hour after it was granted.
-    "certificatesigningrequests.certificates.k8s.io",
     "pods",
     "controllerrevisions.apps",
     "componentstatuses",
@@ -107,6 +105,8 @@ def objects() -> dict[str, Any]:
     kinds = set(kubectl("api-resources", "--verbs=list", "-o", "name").split()) - set(FLEETING)
     found = {}
     for item in get(",".join(sorted(kinds)), "--all-namespaces")["items"]:
+        if item["kind"] == "CertificateSigningRequest" and item.get("status", {}).get("certificate"):
+            continue  # Kubernetes itself removes a granted one after an hour.
         metadata = item["metadata"]
         where = f"{item['apiVersion']} {item['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
         labels, notes = metadata.get("labels", {}), metadata.get("annotations", {})
