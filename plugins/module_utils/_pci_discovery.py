@@ -72,7 +72,7 @@ class _Pass:
         for address in self._addresses:
             try:
                 folder = os.open(f"{self._folder}/{address}", os.O_RDONLY | os.O_DIRECTORY)
-            except OSError:
+            except FileNotFoundError:
                 continue
             try:
                 yield self._device(folder, address)

@@ -76,11 +76,13 @@ def _handles(host: Host) -> tuple[Handle, ...]:
 
 
 def _names(host: Host, folder: str) -> list[str]:
-    """A process may end while it is looked at."""
+    """A process may end while it is looked at; one that may not be looked at could have any device open."""
     try:
-        return os.listdir(host.path(folder))
-    except OSError:
+        return host.listdir(folder)
+    except ProcessLookupError:
         return []
+    except PermissionError as error:
+        raise FastpathError(f"{folder} may not be read, so who uses a device cannot be seen: become root") from error
 
 
 def _addresses_by_name(host: Host, folder: str) -> dict[str, str]:
@@ -206,7 +208,7 @@ def _namespaces(host: Host) -> list[list[str]]:
         path = f"{NETNS_FOLDER}/{name}"
         try:
             identity = f"net:[{os.stat(host.path(path)).st_ino}]"
-        except OSError:
+        except FileNotFoundError:
             continue
         found.setdefault(identity, []).append(path)
     for pid in _processes(host):

@@ -146,6 +146,32 @@ def test_processes_are_not_looked_at_where_there_is_no_device_file(node, monkeyp
     assert uses(node) == {}
 
 
+@pytest.mark.parametrize("gone", [FileNotFoundError, ProcessLookupError])
+def test_a_process_that_ends_meanwhile_uses_nothing(node, monkeypatch, gone):
+    refuse_to_list(node, monkeypatch, gone)
+    assert uses(node) == {}
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_taken_for_one_that_uses_nothing(node, monkeypatch):
+    refuse_to_list(node, monkeypatch, PermissionError)
+    with pytest.raises(FastpathError, match="/proc/77/fd may not be read.*become root"):
+        uses(node)
+
+
+def refuse_to_list(node: FakeNode, monkeypatch: pytest.MonkeyPatch, error: type[OSError]) -> None:
+    """A process with a VFIO group open, whose open files cannot be listed."""
+    put(node, "/dev/vfio/7")
+    link(node, "/proc/77/fd/3", "/dev/vfio/7")
+    listed = os.listdir
+
+    def listdir(path: str) -> list[str]:
+        if path.endswith("/proc/77/fd"):
+            raise error
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+
+
 def test_uio_and_vdpa_device_files(node):
     with_vf(node, "uio_pci_generic")
     link(node, "/sys/class/uio/uio0", f"../../devices/pci0000:81/{VF}/uio/uio0")
