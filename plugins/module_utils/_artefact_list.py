@@ -94,8 +94,9 @@ ARTEFACTS: dict[str, dict[str, Any]] = {
 
 # Images by what they are for. Their versions are pinned by tag; manifests of the same releases name moving tags.
 IMAGES: dict[str, dict[str, str]] = {
+    # From 4.2.1 to 4.3.0 the daemon loses addresses of the default network: guides/kubernetes.md.
     "multus-thick": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.0-thick"},
-    "multus-thin": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.0"},
+    "multus-thin": {"repository": "ghcr.io/k8snetworkplumbingwg/multus-cni", "tag": "v4.2.4"},
     "sriov-network-device-plugin": {
         "repository": "ghcr.io/k8snetworkplumbingwg/sriov-network-device-plugin",
         "tag": "v3.11.0",

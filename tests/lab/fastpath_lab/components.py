@@ -46,12 +46,25 @@ def kubernetes_set() -> GoSet:
     return GoSet("kubernetes", programs, tuple((f"{_VERSION}.{name}", value) for name, value in values))
 
 
-def multus_set() -> GoSet:
-    """Multus, thick and thin."""
-    names = ("install_multus", "multus", "multus-daemon", "multus-shim", "thin_entrypoint")
-    programs = {name: f"{_MULTUS}/cmd/{name}" for name in names}
-    version = pinned(MODULES / "multus", _MULTUS)
-    return GoSet("multus", programs, ((f"{_MULTUS}/pkg/multus.version", version),))
+def multus_version(variant: str) -> str:
+    """Return the version of Multus, ``thick`` or ``thin``: not the same, see guides/kubernetes.md."""
+    return pinned(MODULES / f"multus-{variant}", _MULTUS)
+
+
+def _multus_set(variant: str, programs: dict[str, str]) -> GoSet:
+    packages = {name: f"{_MULTUS}/cmd/{command}" for name, command in programs.items()}
+    return GoSet(f"multus-{variant}", packages, ((f"{_MULTUS}/pkg/multus.version", multus_version(variant)),))
+
+
+def multus_thick_set() -> GoSet:
+    """Multus as a daemon, and the plugin that asks it."""
+    return _multus_set("thick", {name: name for name in ("install_multus", "multus-daemon", "multus-shim")})
+
+
+def multus_thin_set() -> GoSet:
+    """Multus as a plugin that does all by itself."""
+    names = ("install_multus", "multus", "thin_entrypoint")
+    return _multus_set("thin", {**{name: name for name in names}, "passthru": "passthru-cni"})
 
 
 def cni_set() -> GoSet:
@@ -107,7 +120,8 @@ def build(cache: Cache) -> Components:
     folders, versions, without, stands_in = {}, {}, {}, {}
     sets: dict[str, Callable[[], GoSet]] = {
         "kubernetes": kubernetes_set,
-        "multus": multus_set,
+        "multus-thick": multus_thick_set,
+        "multus-thin": multus_thin_set,
         "cni": cni_set,
         "pause": pause_set,
     }

@@ -55,17 +55,18 @@ def _proxy(parts: Components, root: Path) -> Image:
     return Image("kube-proxy", components.kubernetes_version(), tuple(items), ("/usr/local/bin/kube-proxy",))
 
 
-def _multus(parts: Components, version: str) -> list[Image]:
-    def programs(*names: str) -> tuple[Item, ...]:
-        return tuple(Item(f"{_MULTUS_BIN}/{name}", source=parts.program("multus", name)) for name in names)
+def _multus(parts: Components) -> list[Image]:
+    def programs(variant: str, folder: str, *names: str) -> list[Item]:
+        return [Item(f"{folder}/{name}", source=parts.program(f"multus-{variant}", name)) for name in names]
 
-    thick = (*_BASE, *programs("install_multus", "multus-daemon", "multus-shim"))
-    top = [Item(f"/{name}", source=parts.program("multus", name)) for name in ("install_multus", "thin_entrypoint")]
-    thin = (*_BASE, *programs("multus"), *top)
+    thick = programs("thick", _MULTUS_BIN, "install_multus", "multus-daemon", "multus-shim")
+    thin = programs("thin", _MULTUS_BIN, "multus", "passthru")
+    thin += programs("thin", "", "install_multus", "thin_entrypoint")
     repository = f"{_PLUMBING}/multus-cni"
+    thick_tag = f"{components.multus_version('thick')}-thick"
     return [
-        Image(repository, f"{version}-thick", thick, (f"{_MULTUS_BIN}/multus-daemon",)),
-        Image(repository, version, thin, ("/thin_entrypoint",)),
+        Image(repository, thick_tag, (*_BASE, *thick), (f"{_MULTUS_BIN}/multus-daemon",)),
+        Image(repository, components.multus_version("thin"), (*_BASE, *thin), ("/thin_entrypoint",)),
     ]
 
 
@@ -90,8 +91,7 @@ def _whereabouts(parts: Components, root: Path) -> Image:
 
 def wanted(parts: Components, root: Path) -> list[Image]:
     """Return all images that can be made of what there is."""
-    multus = components.multus_set().values[0][1]
-    found = [_pause(parts), _proxy(parts, root), *_multus(parts, multus)]
+    found = [_pause(parts), _proxy(parts, root), *_multus(parts)]
     found.append(Image("tools", "1", (*_BASE, *_shell(root)), ("/bin/sh",)))
     if "sriov-network-device-plugin" in parts.folders:
         found.append(_device_plugin(parts, root))

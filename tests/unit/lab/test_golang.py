@@ -21,7 +21,7 @@ from fastpath_lab.golang import MODULES, GoSet
     [
         ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
         ("go.etcd.io/etcd/server/v3", "server"),
-        ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus-shim", "multus-shim"),
+        ("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/passthru-cni", "passthru-cni"),
         ("./cmd", "cmd"),
     ],
 )
@@ -127,13 +127,14 @@ def test_another_go_builds_again(tmp_path, monkeypatch):
     assert golang.module(cache, wanted, folder) != first
 
 
-@pytest.mark.parametrize("name", ["kubernetes", "multus", "cni"])
-def test_every_program_is_a_tool_that_its_go_mod_pins(name):
+@pytest.mark.parametrize(
+    "wanted",
+    [components.kubernetes_set(), components.multus_thick_set(), components.multus_thin_set(), components.cni_set()],
+    ids=lambda wanted: wanted.name,
+)
+def test_every_program_is_a_tool_that_its_go_mod_pins(wanted):
     """What is not named there, `go mod tidy` would drop the checksums of."""
-    wanted = {"kubernetes": components.kubernetes_set, "multus": components.multus_set, "cni": components.cni_set}[
-        name
-    ]()
-    text = (MODULES / name / "go.mod").read_text(encoding="utf-8")
+    text = (MODULES / wanted.name / "go.mod").read_text(encoding="utf-8")
     tools = text.partition("tool (\n")[2].partition(")")[0].split()
     assert sorted(wanted.programs.values()) == sorted(tools)
 

@@ -23,7 +23,8 @@ def made(tmp_path, monkeypatch):
         (root / name).write_text(name)
     sets = {
         "kubernetes": components.kubernetes_set().programs,
-        "multus": components.multus_set().programs,
+        "multus-thick": components.multus_thick_set().programs,
+        "multus-thin": components.multus_thin_set().programs,
         "pause": components.pause_set().programs,
         **components.FROM_SOURCE,
     }
@@ -45,8 +46,8 @@ def paths(image):
 
 def test_names(made):
     assert sorted(made[2]) == [
-        "k8snetworkplumbingwg/multus-cni:v4.2.0",
         "k8snetworkplumbingwg/multus-cni:v4.2.0-thick",
+        "k8snetworkplumbingwg/multus-cni:v4.2.4",
         "k8snetworkplumbingwg/sriov-network-device-plugin:v3.11.0",
         "k8snetworkplumbingwg/whereabouts:v0.9.4",
         f"kube-proxy:{components.kubernetes_version()}",
@@ -78,8 +79,8 @@ def test_multus_lies_where_its_own_installer_looks(made):
     folder = "/usr/src/multus-cni/bin"
     names = ("install_multus", "multus-daemon", "multus-shim")
     assert {f"{folder}/{name}" for name in names} <= paths(thick)
-    thin = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.0"]
-    assert {"/install_multus", "/thin_entrypoint", f"{folder}/multus"} <= paths(thin)
+    thin = made[2]["k8snetworkplumbingwg/multus-cni:v4.2.4"]
+    assert {"/install_multus", "/thin_entrypoint", f"{folder}/multus", f"{folder}/passthru"} <= paths(thin)
 
 
 def test_every_image_that_looks_up_users_has_some(made):

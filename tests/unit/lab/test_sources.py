@@ -106,7 +106,7 @@ def test_without_any_source_the_rest_is_built_and_it_says_what_is_missing(monkey
         raise Unavailable("tried: nothing")
 
     parts = build_with(monkeypatch, fetch)
-    assert sorted(parts.folders) == ["cni", "kubernetes", "multus", "pause"]
+    assert sorted(parts.folders) == ["cni", "kubernetes", "multus-thick", "multus-thin", "pause"]
     assert sorted(parts.without) == ["sriov-cni", "sriov-network-device-plugin", "whereabouts"]
     assert "host-device takes its place" in parts.without["sriov-cni"]
     assert parts.stands_in == {}

@@ -1,13 +1,11 @@
-module fastpath.local/multus
+module fastpath.local/multus-thick
 
 go 1.26.0
 
 tool (
 	gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/install_multus
-	gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus
 	gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus-daemon
 	gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus-shim
-	gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/thin_entrypoint
 )
 
 require (
