@@ -30,7 +30,7 @@ WATCHED: Mapping[str, tuple[str, ...]] = {
     ROOT: ("bridges", "next_cfg", "cur_cfg", "dpdk_initialized", "dpdk_version", "ovs_version"),
     BRIDGE: ("name", "ports"),
     PORT: ("name", "interfaces"),
-    INTERFACE: ("name", "error", "ofport", "status", "link_state", "mtu"),
+    INTERFACE: ("name", "error", "ofport", "status", "link_state", "mac_in_use", "mtu"),
     CONTROLLER: ("target", "is_connected"),
 }
 TABLES = (ROOT, BRIDGE, PORT, INTERFACE, CONTROLLER)

@@ -25,6 +25,16 @@ PROGRAMS = ("/usr/sbin/ovs-vswitchd", "/opt/fastpath/openvswitch/current")
 SCHEMA = "Open_vSwitch"
 # Longer than a change usually takes; a process that dies meanwhile is seen this much later.
 WAIT_MILLISECONDS = 2000
+# RFC 7047, section 5.2.6: what a step ``wait`` answers that did not hold.
+TIMED_OUT = "timed out"
+
+
+class Unreachable(FastpathError):
+    """The server is away, or did not say what became of a request."""
+
+
+class Outdated(FastpathError):
+    """The database was not as a transaction expected it; nothing was changed."""
 
 
 class Ovsdb:
@@ -47,7 +57,7 @@ class Ovsdb:
     def read(self) -> Database:
         """The whole database in one state. Empty where there is none, or no program that could read a file of old."""
         if self.serving:
-            return parse_selection(self.transact(selection()))
+            return self.live()
         if self.file is None:
             return Database()
         request = json.dumps([SCHEMA, *selection()])
@@ -60,6 +70,10 @@ class Ovsdb:
             return parse_selection(_checked(json.loads(done.out)))
         except ValueError as broken:
             raise FastpathError(f"{self.file} was read as no JSON: {done.out[:200]!r}") from broken
+
+    def live(self) -> Database:
+        """From the server or not at all: for whoever has to know what there is now."""
+        return parse_selection(self.transact(selection()))
 
     def commit(self, steps: list[dict[str, Any]]) -> int:
         """All or nothing; the number that ovs-vswitchd reports back in ``cur_cfg`` once it took the change over."""
@@ -75,7 +89,10 @@ class Ovsdb:
         return int(self.transact([{"op": "select", **columns}])[0]["rows"][0]["cur_cfg"]) >= number
 
     def transact(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The answers; FastpathError where the server refused, and then it did nothing of it."""
+        """The answers; FastpathError where the server refused, and then it did nothing of it.
+
+        Outdated where a step ``wait`` without patience did not hold.
+        """
         return _checked(self._answers(steps))
 
     def _answers(self, steps: list[dict[str, Any]]) -> list[Any]:
@@ -86,11 +103,11 @@ class Ovsdb:
         except Rejected as rejected:
             raise _refused(rejected.error) from rejected
         except NoAnswer as silence:
-            raise FastpathError(
+            raise Unreachable(
                 f"Open vSwitch's database server at {self.socket} did not answer: {silence.message}"
             ) from silence
         except OSError as broken:
-            raise FastpathError(
+            raise Unreachable(
                 f"Open vSwitch's database server at {self.socket} cannot be reached: {broken.strerror or broken}. "
                 "See systemctl status ovsdb-server."
             ) from broken
@@ -106,7 +123,8 @@ def _checked(answers: list[Any]) -> list[dict[str, Any]]:
 
 def _refused(answer: Any) -> FastpathError:
     said = answer if isinstance(answer, dict) else {"error": answer}
-    return FastpathError(
+    kind = Outdated if said.get("error") == TIMED_OUT else FastpathError
+    return kind(
         f"Open vSwitch's database refused the change, nothing was changed in it: {said.get('error')}"
         f" ({said.get('details', 'no details')})"
     )

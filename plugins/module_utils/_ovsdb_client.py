@@ -14,6 +14,8 @@ from typing import Any
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 
 RECEIVE_BYTES = 1 << 20
+# Of one message: no database of a switch comes near.
+MAX_CHARACTERS = 64 << 20
 
 
 class NoAnswer(FastpathError):
@@ -88,6 +90,8 @@ class OvsdbClient:
 
     def _read_more(self) -> None:
         self._limit()
+        if len(self._text) > MAX_CHARACTERS:
+            raise NoAnswer(f"its answer is longer than {MAX_CHARACTERS} characters")
         content = self.stream.recv(RECEIVE_BYTES)
         if not content:
             raise NoAnswer("it closed the connection")

@@ -51,6 +51,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "ofport": None,
         "status": {},
         "link_state": None,
+        "mac_in_use": None,
         "mtu": None,
     },
     CONTROLLER: {"target": "", "is_connected": False},
@@ -66,6 +67,10 @@ INDEXED = (BRIDGE, PORT, INTERFACE)
 
 class Refusal(Exception):
     """A transaction that the server does not take."""
+
+
+class Late(Exception):
+    """A step that waited for something in vain."""
 
 
 class FakeStream:
@@ -131,6 +136,9 @@ class FakeOvsdb:
                 answers.append(getattr(self, f"_{step['op']}")(step, new))
             self._collect()
             self._check()
+        except Late:
+            self.rows = before
+            answers.append({"error": "timed out", "details": "it does not hold"})
         except Refusal as refusal:
             self.rows = before
             answers.append({"error": "constraint violation", "details": str(refusal)})
@@ -141,11 +149,15 @@ class FakeOvsdb:
     def _uuid(self) -> str:
         return f"00000000-0000-0000-0000-{next(self._numbers):012}"
 
-    def _matching(self, step: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    def _rows(self, step: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         found = []
         for uuid, row in self.rows[step["table"]].items():
             if all(operator == "==" and row[column] == value for column, operator, value in step["where"]):
                 found.append((uuid, row))
+        return found
+
+    def _matching(self, step: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        found = self._rows(step)
         if step["where"] and not found:
             raise Refusal(f"no row matches {step['where']}")
         return found
@@ -202,7 +214,12 @@ class FakeOvsdb:
         return {}
 
     def _wait(self, step: dict[str, Any], new: dict[str, str]) -> dict[str, Any]:
-        return {} if self.root["cur_cfg"] == step["rows"][0]["cur_cfg"] else {"error": "timed out"}
+        """Nothing changes meanwhile, so it either holds at once or never."""
+        found = [{column: row[column] for column in step["columns"]} for _uuid, row in self._rows(step)]
+        expected = [{column: _decode(column, value, new) for column, value in row.items()} for row in step["rows"]]
+        if step["until"] != "==" or _sorted(found) != _sorted(expected):
+            raise Late
+        return {}
 
     def _collect(self) -> None:
         """Rows that nobody refers to go; a reference to nothing is refused."""
@@ -241,6 +258,12 @@ def _encode(column: str, value: Any, reference: bool) -> Any:
         atoms = [["uuid", item] if reference else item for item in value]
         return atoms[0] if len(atoms) == 1 else ["set", atoms]
     return ["set", []] if value is None else value
+
+
+def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows and the sets in them have no order."""
+    plain = [{key: sorted(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows]
+    return sorted(plain, key=repr)
 
 
 def _decode(column: str, value: Any, new: dict[str, str]) -> Any:

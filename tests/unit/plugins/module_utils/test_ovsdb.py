@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Completed, Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_database import Cell, Database, selection
-from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import FILES, SOCKET, Ovsdb
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb import FILES, SOCKET, Outdated, Ovsdb, Unreachable
 
 EMPTY = [{"rows": []} for _table in selection()]
 
@@ -128,6 +128,31 @@ def test_failures(tmp_path, reply, said):
     with pytest.raises(FastpathError, match=said):
         Ovsdb(node, timeout=7).transact([{"op": "comment"}])
     assert (node.closed, len(node.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"", Unreachable),
+        (b"what", Unreachable),
+        (result({"error": "timed out", "details": "it does not hold"}, None), Outdated),
+        (result({"error": "constraint violation"}), FastpathError),
+        ({"error": {"error": "unknown database"}, "result": None}, FastpathError),
+    ],
+)
+def test_kinds_of_failures(tmp_path, reply, kind):
+    """Who comes again has to know whether the server is away, or whether somebody else was quicker."""
+    with pytest.raises(FastpathError) as raised:
+        Ovsdb(Node(tmp_path, reply), timeout=7).transact([{"op": "wait"}])
+    assert type(raised.value) is kind
+
+
+def test_what_there_is_now_never_comes_from_a_file(tmp_path):
+    with_file(tmp_path)
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        Ovsdb(Host(str(tmp_path))).live()
+    node = Node(tmp_path, result(*EMPTY))
+    assert Ovsdb(node, timeout=7).live() == Database({}, {})
 
 
 @pytest.mark.parametrize("make", ["nothing", "folder", "file"])

@@ -10,6 +10,7 @@ import socket
 import threading
 
 import pytest
+from ansible_collections.nfv.fastpath.plugins.module_utils import _ovsdb_client
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._ovsdb_client import NoAnswer, OvsdbClient, Rejected
 from hypothesis import given, settings
@@ -128,6 +129,13 @@ def test_an_error():
 )
 def test_no_answer(pieces, said):
     with pytest.raises(NoAnswer, match=said):
+        call(*pieces)
+
+
+def test_an_answer_without_end(monkeypatch):
+    monkeypatch.setattr(_ovsdb_client, "MAX_CHARACTERS", 1000)
+    pieces = [b'{"id": 1, "result": "', *[b"x" * 300] * 5]
+    with pytest.raises(NoAnswer, match="longer than 1000 characters"):
         call(*pieces)
 
 
