@@ -33,7 +33,9 @@ test: collection ## Everything: lint, unit, sanity, Molecule and integration tes
 
 lint: collection ## Style, types, licences, changelog, ansible-lint in its production profile
 	@$(IN_VENV) && ruff check . && ruff format --check . && yamllint -s . && reuse lint -q && antsibull-changelog lint \
-	  && (cd $(COLLECTIONS) && mypy --config-file $(CHECKOUT)pyproject.toml ansible_collections/nfv/fastpath/plugins) \
+	  && (cd $(COLLECTIONS) && export MYPYPATH=$(CHECKOUT)agent:$(COLLECTIONS) \
+	    && mypy --config-file $(CHECKOUT)pyproject.toml ansible_collections/nfv/fastpath/plugins \
+	    && mypy --config-file $(CHECKOUT)pyproject.toml $(CHECKOUT)agent/fastpath_agent) \
 	  && python docs/generate.py --check && ansible-lint
 
 unit: collection ## Unit tests, also under the newest Python found

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes this checkout importable as ``ansible_collections.nfv.fastpath``, wherever it lies."""
+"""Makes this checkout importable as ``ansible_collections.nfv.fastpath``, wherever it lies, and the node agent."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def _namespace(name: str, folder: Path | None) -> None:
     if dot:
         setattr(sys.modules[parent], child, module)
 
+
+# The node agent is a package of its own, importable as in its image: beside the collection's engine.
+sys.path.insert(0, str(CHECKOUT / "agent"))
 
 _namespace("ansible_collections", None)
 _namespace("ansible_collections.nfv", None)
