@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent with its faces to the world: gRPC, HTTP and the status file."""
+"""The agent with its faces to the world: gRPC, CNI, HTTP and the status file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 
-from fastpath_agent import events
+from fastpath_agent import cni_face, events, protocol
 from fastpath_agent.agent import Agent
 from fastpath_agent.config import Config
 from fastpath_agent.http import HttpServer
@@ -45,6 +45,7 @@ class Service:
         self.agent.start()
         if self.config.grpc:
             self._start_rpc()
+        self._start_cni()
         self.http.start()
         log.info("The agent serves %d pools.", len(self.config.pools))
 
@@ -63,6 +64,10 @@ class Service:
         told.start()
         self._faces.append(told)
         self.agent.listeners.append(told.tell)
+
+    def _start_cni(self) -> None:
+        self._faces.append(cni_face.start(self.agent, self._host))
+        self.status.probes["cni"] = lambda: protocol.probe(self.config.cni_socket, PROBE_SECONDS)
 
     def _start_rpc(self) -> None:
         # Here, since it loads the one library that is not Python's own, and not every node needs it.
