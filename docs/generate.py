@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes docs/reference from the plugins' and roles' own documentation.
+"""Writes docs/reference from the plugins' and roles' own documentation; the node agent's pages are only checked.
 
 Usage: ``generate.py [--check]``. With ``--check`` nothing is written; exit code 1 says that a page is out of date.
 """
@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import agent_facts
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REFERENCE = CHECKOUT / "docs/reference"
@@ -102,6 +104,10 @@ def pages() -> dict[Path, str]:
         made[REFERENCE / f"role_{name.rpartition('.')[2]}.md"] = role_page(name, entry)
         short = plain(entry["entry_points"]["main"].get("short_description"))
         index.append(f"* [`{name}`](role_{name.rpartition('.')[2]}.md): {short}")
+    index.append("\n## Node agent\n")
+    for path in sorted((REFERENCE / "agent").glob("*.md")):
+        heading = re.search(r"^# (.*)$", path.read_text(), re.MULTILINE)
+        index.append(f"* [{heading.group(1) if heading else path.stem}](agent/{path.name})")
     return {REFERENCE / "README.md": "\n".join(index) + "\n", **made}
 
 
@@ -110,9 +116,10 @@ def main(check: bool) -> int:
     present = {path: path.read_text() for path in REFERENCE.glob("*.md")}
     stale = [path for path in {*made, *present} if made.get(path) != present.get(path)]
     if check:
-        for path in stale:
-            print(f"{path.relative_to(CHECKOUT)} is out of date: run `make docs`")
-        return 1 if stale else 0
+        wrong = agent_facts.problems(CHECKOUT / "agent/fastpath_agent", REFERENCE / "agent")
+        for line in [*(f"{path.relative_to(CHECKOUT)} is out of date: run `make docs`" for path in stale), *wrong]:
+            print(line)
+        return 1 if stale or wrong else 0
     REFERENCE.mkdir(exist_ok=True)
     for path in stale:
         if path in made:
