@@ -17,7 +17,6 @@ from fastpath_agent.model import DeviceState, Mode, NotReady, PodOwner, SocketEr
 from fastpath_agent.places import Places
 from fastpath_agent.programs import SocketProgram, Task
 from fastpath_agent.runner import Runner
-from fastpath_agent.unix_sockets import listeners
 
 IDLE = "vhost"
 # Who waits longest for a device that is ready.
@@ -94,7 +93,7 @@ class ProcessBackend(Backend):
             if pool is None or pool.backend != self.name:
                 return None
             members = [slot.address for slot in self._slots.values() if slot.pool.name == wanted]
-        states = {state.device: state.state for state in self.states()}
+        states = {state.device: state.state for state in self._states(connections=False)}
         known = [address for address in members if states.get(address) in ORDER]
         return sorted(known, key=lambda address: ORDER.index(states[address]))
 
@@ -128,15 +127,17 @@ class ProcessBackend(Backend):
             self._leases = {lease.device: lease for lease in leases}
 
     def states(self) -> list[DeviceState]:
+        return self._states(connections=True)
+
+    def _states(self, connections: bool) -> list[DeviceState]:
         with self._lock:
             slots, runners = list(self._slots.values()), dict(self._runners)
             leases = dict(self._leases)
-        table = listeners()
         found = []
         for slot in slots:
             runner = runners.get(slot.address)
             if runner is not None:
-                found.append(replace(runner.state(table), backend=self.name))
+                found.append(replace(runner.state(connections), backend=self.name))
                 continue
             state = "absent" if slot.absent else "unusable" if slot.problem else "starting"
             unserved = DeviceState(slot.address, self.name, slot.pool.name, state, slot.problem)
@@ -156,7 +157,7 @@ class ProcessBackend(Backend):
     @property
     def problem(self) -> str:  # type: ignore[override]
         """All devices without use mean that something is wrong with all of them, such as memory."""
-        states = self.states()
+        states = self._states(connections=False)
         if not states or any(state.hopeful for state in states):
             return ""
         return next((state.reason for state in states if state.reason), "No device can be used.")

@@ -17,17 +17,18 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 
 from fastpath_agent.child import Child
+from fastpath_agent.connections import served
 from fastpath_agent.folders import PodFolders
 from fastpath_agent.model import DeviceState, NotReady, SocketLease
 from fastpath_agent.programs import SocketProgram, Task
-from fastpath_agent.unix_sockets import Listener, is_socket, listeners
+from fastpath_agent.unix_sockets import is_socket
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # A process that has lived for so long was a good one: the next pause is short again.
@@ -111,7 +112,8 @@ class Runner(threading.Thread):
             current = self._current
             return current.socket if self._state == "ready" and current and current.mode == "client" else ""
 
-    def state(self, table: Mapping[str, Listener]) -> DeviceState:
+    def state(self, connections: bool = True) -> DeviceState:
+        """``connections``: also whether somebody is connected, which takes longer to find out."""
         with self._changed:
             current = self._current
             known = DeviceState(
@@ -124,11 +126,11 @@ class Runner(threading.Thread):
                 pid=self._pid,
                 numa_node=self.task.numa_node,
             )
-            path = self.socket
-        if current is None or current.mode == "server":
-            return replace(known, socket=path)
-        bound = table.get(current.socket)
-        return replace(known, socket=path, connected=bound.connections > 0 if bound else None)
+            known = replace(known, socket=self.socket)
+        if not connections or current is None or current.mode == "server" or known.pid is None:
+            return known
+        bound = served(known.pid, current.socket)
+        return replace(known, connected=bound.connections > 0 if bound else None)
 
     def run(self) -> None:
         pause = FIRST_PAUSE
@@ -181,7 +183,7 @@ class Runner(threading.Thread):
         child = Child.adopt(self._folder, self._program.prompt)
         if child is None:
             return None
-        if self._read_mark() == self._mark(task) and (task.mode == "server" or task.socket in listeners()):
+        if self._read_mark() == self._mark(task) and (task.mode == "server" or served(child.pid, task.socket)):
             return child
         child.end()
         return None
@@ -226,7 +228,7 @@ class Runner(threading.Thread):
         if lease.mode == "client" and is_socket(current.socket):
             self._folders.make(lease, self.task.pool.access)
             self._folders.place(current.socket, lease, self.task.pool.access)
-            bound = listeners().get(current.socket)
+            bound = served(self._pid, current.socket) if self._pid is not None else None
             if bound is not None and bound.connections:
                 # Somebody without a lease was connected already, or was just in time.
                 self._folders.remove_socket(lease)

@@ -25,7 +25,6 @@ from fastpath_agent.folders import PodFolders
 from fastpath_agent.model import PodOwner
 from fastpath_agent.programs import DpdkTestpmd, Task
 from fastpath_agent.runner import Runner
-from fastpath_agent.unix_sockets import listeners
 
 # The programs, and drivers of ports and memory that they load.
 PACKAGES = ("dpdk-dev", "librte-meta-net", "librte-meta-mempool")
@@ -73,11 +72,11 @@ def test_packets_through_a_socket_that_was_moved(dpdk: Dpdk, place: Path) -> Non
     runner = Runner(BetweenNullAndSocket(settings), task, f"{place}/pipes", folders, lambda: None)
     runner.start()
     try:
-        wait_for(lambda: runner.state(listeners()).state == "ready", "testpmd", 60)
+        wait_for(lambda: runner.state().state == "ready", "testpmd", 60)
         lease = folders.lease("translate", "net_null0", "vdpa-0", PodOwner("c", "net1", uid="u"), "client")
         runner.attach(lease)
         assert received_by_a_pod(dpdk, lease.path, place / "pod") > ENOUGH
-        wait_for(lambda: not runner.state(listeners()).connected, "the end of the connection")
+        wait_for(lambda: not runner.state().connected, "the end of the connection")
     finally:
         runner.stop()
         runner.join(20)

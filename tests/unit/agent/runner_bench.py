@@ -15,7 +15,6 @@ from fastpath_agent.folders import PodFolders
 from fastpath_agent.model import PodOwner, SocketLease
 from fastpath_agent.programs import DpdkVdpa, Task
 from fastpath_agent.runner import Runner
-from fastpath_agent.unix_sockets import listeners
 
 ADDRESS = "0000:02:00.3"
 POD = PodOwner("c" * 64, "net1", "apps", "one", "0d5f1c66-0000-4000-8000-000000000001")
@@ -44,10 +43,10 @@ class Bench:
         return self.folders.lease("vdpa", ADDRESS, "vdpa-0", owner, mode)
 
     def is_in(self, state: str):
-        return lambda: self.runner.state(listeners()).state == state
+        return lambda: self.runner.state().state == state
 
     def state(self):
-        return self.runner.state(listeners())
+        return self.runner.state()
 
     def ready(self):
         self.runner.start()

@@ -17,6 +17,8 @@ from ansible_collections.nfv.fastpath.tests.unit.agent.runner_bench import ADDRE
 from ansible_collections.nfv.fastpath.tests.unit.agent.tools import (
     behave,
     connect,
+    connected_as_a_pod,
+    cut_off,
     is_socket,
     running,
     starts,
@@ -70,7 +72,7 @@ def test_a_lease_moves_the_socket_and_taking_it_back_makes_another(bench):
     bench.folders.remove_socket(lease)
     bench.runner.detach(lease)
     wait_for(bench.is_in("ready"), "a device that is ready again")
-    assert pod.recv(1) == b"", "who was connected is cut off"
+    assert cut_off(pod), "who was connected is cut off"
     pod.close()
     assert not os.path.exists(lease.path)
     assert is_socket(bench.idle)
@@ -111,8 +113,27 @@ def test_somebody_without_a_lease_is_cut_off_before_a_pod_gets_the_device(bench)
     wait_for(lambda: bench.state().connected, "the intruder")
     lease = bench.lease()
     bench.runner.attach(lease)
-    assert intruder.recv(1) == b""
+    assert cut_off(intruder)
     intruder.close()
+    assert is_socket(lease.path)
+    assert bench.state().connected is False
+
+
+def test_a_pod_that_connects_from_its_own_network_namespace_is_seen(bench):
+    bench.ready()
+    lease = bench.lease()
+    bench.runner.attach(lease)
+    with connected_as_a_pod(lease.path):
+        assert bench.state().connected
+    wait_for(lambda: bench.state().connected is False, "the end of the connection")
+
+
+def test_a_pod_without_a_lease_is_cut_off_before_another_pod_gets_the_device(bench):
+    bench.ready()
+    with connected_as_a_pod(bench.idle) as intruder:
+        lease = bench.lease()
+        bench.runner.attach(lease)
+        assert intruder.stdout.readline() == "cut off\n"
     assert is_socket(lease.path)
     assert bench.state().connected is False
 

@@ -8,13 +8,25 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FAKE = Path(__file__).with_name("fake_dpdk.py")
 SECONDS = 10.0
+# Connects and says so, waits for the end of the connection and says that too.
+POD = """
+import contextlib, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+print("connected", flush=True)
+with contextlib.suppress(ConnectionResetError):
+    connection.recv(1)
+print("cut off", flush=True)
+"""
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
@@ -60,6 +72,27 @@ def connect(path: object) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def cut_off(connection: socket.socket) -> bool:
+    """Waits for the other end to go, also for one that had not taken the connection yet."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@contextmanager
+def connected_as_a_pod(path: object) -> Iterator[subprocess.Popen[str]]:
+    """A process with a network namespace of its own that is connected to a socket."""
+    argv = ["unshare", "--map-root-user", "--net", sys.executable, "-IS", "-c", POD, str(path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as pod:
+        try:
+            assert pod.stdout is not None
+            assert pod.stdout.readline() == "connected\n"
+            yield pod
+        finally:
+            pod.kill()
 
 
 def running(pid: int) -> bool:
