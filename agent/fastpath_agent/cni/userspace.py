@@ -54,6 +54,8 @@ class Userspace(Plugin[UserspaceConfig]):
         pod = work.pod() if self._uses_api(config.common) else None
         place = self._place(config, work, pod, group)
         name = _socket_file(config, work.request)
+        if config.socket_file:
+            work.require_unused(f"{place.host}/{name}")
         seen = f"{place.container}/{name}" if place.container else f"{place.host}/{name}"
         if place.container:
             check_socket_path(seen, "path of the socket in the container")

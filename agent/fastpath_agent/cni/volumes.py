@@ -69,10 +69,19 @@ def shared_dir(pod: Mapping[str, Any], kubelet: str = KUBELET) -> SharedDir:
         kind,
         posixpath.join(base, sub_path) if sub_path else base,
         mount_path.rstrip("/") or "/",
-        kind == EMPTY_DIR or (bool(uid) and uid in sub_path.split("/")),
+        kind == EMPTY_DIR or all(_is_private(each, container, pod, where) for container, each in mounted),
         owner,
         group,
     )
+
+
+def _is_private(mount: Mapping[str, Any], container: Mapping[str, Any], pod: Mapping[str, Any], where: str) -> bool:
+    """Whether a container sees nothing but the pod's own folder; where that cannot be known, it may see more."""
+    uid = identity(pod)[2]
+    try:
+        return bool(uid) and uid in _sub_path(mount, container, pod, where).split("/")
+    except CniError:
+        return False
 
 
 def require_private(shared: SharedDir, whole_folders: bool) -> None:

@@ -89,6 +89,13 @@ class Work:
         except OSError as error:
             self.log.error(f"{self.request.where}: the record stays as it was: {error}")
 
+    def require_unused(self, path: str) -> None:
+        """Refuse a path that the configuration fixes and another attachment has: its socket must not be lost to it."""
+        for record in self.box.records.all():
+            theirs = [step.data.get("path") for step in record.steps if step.kind == undo.FILE]
+            if record.key != self.record.key and path in theirs:
+                raise CniError(TRY_AGAIN_LATER, f"{path} belongs to {record.ifname} of container {record.container_id}")
+
     def pod(self) -> Mapping[str, Any]:
         """The pod as the API has it; from here on its uid is part of the attachment."""
         request, pods = self.request, self.box.pods

@@ -23,7 +23,7 @@ from ansible_collections.nfv.fastpath.tests.unit.agent.cni.netconfs import (
 from ansible_collections.nfv.fastpath.tests.unit.agent.tools import is_socket
 from fastpath_agent.cni.errors import CniError
 from fastpath_agent.cni.owners import group_id
-from fastpath_agent.cni.volumes import SharedDir, shared_dir
+from fastpath_agent.cni.volumes import SharedDir, require_private, shared_dir
 
 MOUNT = "/var/lib/cni/usrspcni"
 EMPTY = f"/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~empty-dir/shared-dir"
@@ -47,6 +47,18 @@ EMPTY = f"/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~empty-dir/shared-dir
 )
 def test_folder_and_mount(volume: Any, mount: Any, expected: SharedDir) -> None:
     assert shared_dir(pod(volume=volume, mount=mount)) == expected
+
+
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize("other", [{}, {"subPath": "app"}, {"subPathExpr": "$(UNKNOWN)"}])
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_one_container_that_sees_the_whole_folder_is_one_too_many(kind: str, other: Any, position: int) -> None:
+    asked = pod()
+    mount = {"name": "shared-dir", "mountPath": "/all", **other}
+    containers = asked["spec"].setdefault(kind, [])
+    containers.insert(position, {"name": "other", "volumeMounts": [mount]})
+    with pytest.raises(CniError):
+        require_private(shared_dir(asked), whole_folders=False)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 from ansible_collections.nfv.fastpath.tests.unit.agent.cni.fake_node import Node
 from ansible_collections.nfv.fastpath.tests.unit.agent.cni.fake_parts import make_socket
@@ -117,7 +118,9 @@ def test_userspace_6_vpp_gives_back_what_it_made_whatever_the_bridge_is_called(n
     for bridge in ({"bridgeName": "4"}, {"bridgeId": 4}):
         conf = vpp_conf(host={**vpp_conf()["host"], "bridge": bridge})
         node.good("ADD", conf, "userspace")
-        assert any(argv[3:] and argv[3:7] == ["set", "interface", "l2", "bridge"] for argv, *_ in node.programs.calls)
+        assert any(
+            argv[3:] and argv[3:7] == ["set", "interface", "l2", "bridge"] for argv, *_rest in node.programs.calls
+        )
         node.good("DEL", conf, "userspace")
         assert node.programs.memifs == set()
 
@@ -156,3 +159,20 @@ def test_userspace_vlan_works(node: Node) -> None:
     conf = userspace_conf(host={**userspace_conf()["host"], "bridge": {"bridgeName": "br0", "vlanId": 100}})
     node.good("ADD", conf, "userspace")
     assert node.database.ports()[f"{SHORT}-net1"]["tag"] == 100
+
+
+def test_userspace_a_socket_of_a_fixed_name_is_nobody_elses(node: Node) -> None:
+    """Where pods may share a folder, a second pod of the same network must not take the first one's socket away."""
+    node.settings = replace(node.settings, whole_folders=True)
+    node.restart()
+    node.pods.put(pod(volume={"hostPath": {"path": "/run/openvswitch/shared"}}, mount={}))
+    conf = userspace_conf("server")
+    conf["host"]["vhost"]["socketfile"] = "app.sock"
+    node.good("ADD", conf, "userspace")
+    path = f"{node.root}/run/openvswitch/shared/app.sock"
+    before = os.stat(path).st_ino
+    assert node.bad("ADD", conf, "userspace", CNI_CONTAINERID="e" * 64)["code"] == 11
+    assert os.stat(path).st_ino == before
+    node.good("DEL", conf, "userspace", CNI_CONTAINERID="e" * 64)
+    node.good("DEL", conf, "userspace")
+    assert not os.path.exists(path)
