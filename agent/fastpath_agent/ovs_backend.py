@@ -27,7 +27,8 @@ from fastpath_agent.model import DeviceState, Mode, NotPossible, NotReady, PodOw
 from fastpath_agent.ovs_ports import PodPort, bridge_problem, made_by_the_agent, made_socket, plan_ports
 from fastpath_agent.unix_sockets import is_socket
 
-DATABASE_SECONDS = 10
+# With the pause between two looks no more than 10 s, after which a pod is told.
+DATABASE_SECONDS = 6
 TAKE_OVER_SECONDS = 15.0
 TURN_SECONDS = 20.0
 COMMENT = "nfv.fastpath agent"
@@ -94,6 +95,9 @@ class OvsBackend(Backend):
         if not self._ports and not any(pool.backend == OVS for pool in self._config.pools):
             return
         try:
+            # Without waiting for one's turn: whoever has it may wait for the very thing that is away.
+            if not self._database.switched():
+                raise NotReady("ovs-vswitchd does not run, or hangs: packets go nowhere. See systemctl status.")
             with self._turn():
                 self._look()
             self.problem = ""

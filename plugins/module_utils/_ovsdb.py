@@ -23,6 +23,8 @@ FILES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
 # The switch, packaged or built: where there is one, its tools have to be found, too.
 PROGRAMS = ("/usr/sbin/ovs-vswitchd", "/opt/fastpath/openvswitch/current")
 SCHEMA = "Open_vSwitch"
+# What ovs-vswitchd holds at its server while it works, so that there is one of it.
+SWITCH_LOCK = "ovs_vswitchd"
 # Longer than a change usually takes; a process that dies meanwhile is seen this much later.
 WAIT_MILLISECONDS = 2000
 # RFC 7047, section 5.2.6: what a step ``wait`` answers that did not hold.
@@ -88,6 +90,10 @@ class Ovsdb:
         # Others may have changed something meanwhile, and then it went past that number.
         return int(self.transact([{"op": "select", **columns}])[0]["rows"][0]["cur_cfg"]) >= number
 
+    def switched(self) -> bool:
+        """Whether ovs-vswitchd is at work. A lock that can be had is given back with the end of the connection."""
+        return not self._call("lock", SWITCH_LOCK).get("locked")
+
     def transact(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The answers; FastpathError where the server refused, and then it did nothing of it.
 
@@ -96,10 +102,13 @@ class Ovsdb:
         return _checked(self._answers(steps))
 
     def _answers(self, steps: list[dict[str, Any]]) -> list[Any]:
+        return list(self._call("transact", SCHEMA, *steps))
+
+    def _call(self, method: str, *params: Any) -> Any:
         """A connection for each request: the server ends those that are silent, as during a restart of ovs-vswitchd."""
         try:
             with OvsdbClient(self.host.connect(self.socket, self.timeout), self.timeout) as client:
-                return list(client.call("transact", SCHEMA, *steps))
+                return client.call(method, *params)
         except Rejected as rejected:
             raise _refused(rejected.error) from rejected
         except NoAnswer as silence:

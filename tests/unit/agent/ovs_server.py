@@ -84,10 +84,17 @@ class OvsServer(threading.Thread):
                     request = json.loads(text)
                     break
             with self._lock:
-                result = self.database.answer(*request["params"])
-                if self.running:
-                    self._take_over()
+                result = self._result(request["method"], request["params"])
             connection.sendall(json.dumps({"id": request["id"], "result": result, "error": None}).encode())
+
+    def _result(self, method: str, params: list[Any]) -> Any:
+        if method == "lock":
+            assert params == ["ovs_vswitchd"]
+            return {"locked": not self.running}
+        found = self.database.answer(*params)
+        if self.running:
+            self._take_over()
+        return found
 
     def _take_over(self) -> None:
         root = self.database.root

@@ -44,7 +44,7 @@ class Bench:
             }
         )
         folders = PodFolders(Host(), config.directory, links=True)
-        self.backend = OvsBackend(config, folders, Ovsdb(Host(), self.server.path, timeout=2))
+        self.backend = OvsBackend(config, folders, Ovsdb(Host(), self.server.path, timeout=10))
         self.sockets = Sockets([self.backend], LeaseFile(Host(), str(self.place / "leases.json")), folders)
         self.sockets.restore()
 
@@ -119,6 +119,26 @@ def test_an_open_vswitch_that_stands_still(bench):
     bench.sockets.release(owner())
     assert bench.server.ports() == ["br0"]
     assert bench.sockets.leases() == []
+
+
+def test_an_ovs_vswitchd_that_is_gone_is_said_although_its_database_answers(bench):
+    bench.sockets.acquire("ovs_a", owner(), "server")
+    bench.server.running = False
+    bench.backend.tend()
+    assert "ovs-vswitchd does not run" in bench.backend.problem
+    (state,) = bench.backend.states()
+    assert (state.state, state.reason) == ("failed", bench.backend.problem)
+    bench.server.running = True
+    bench.backend.tend()
+    assert bench.backend.problem == ""
+    assert bench.backend.states()[0].state == "leased"
+
+
+def test_who_waits_for_a_turn_keeps_nobody_from_seeing_that_ovs_vswitchd_is_gone(bench):
+    bench.server.running = False
+    with bench.backend._turn():
+        bench.backend.tend()
+    assert "ovs-vswitchd does not run" in bench.backend.problem
 
 
 def test_a_database_that_is_gone_keeps_the_lease_until_it_is_back(bench):
