@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -26,11 +27,17 @@ LOST, BACK = "SocketLost", "SocketBack"
 # More than pods on a node have interfaces; what does not fit is in the status anyway.
 MAX_WAITING = 1000
 REQUEST_SECONDS = 5.0
+# An API that is away is asked again, at growing intervals; what is older than that is no news any more.
+FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP_SECONDS = 1.0, 30.0, 600.0
 
-# Hands one event of a namespace to the API; OSError where that did not work.
+# Hands one event of a namespace to the API; OSError where a later try may do, Rejected where none will.
 Post = Callable[[str, Mapping[str, Any]], None]
 
 log = logging.getLogger(__name__)
+
+
+class Rejected(Exception):
+    """The API does not want an event: its pod's namespace is gone, or the agent may not write there."""
 
 
 class PodEvents(threading.Thread):
@@ -40,6 +47,7 @@ class PodEvents(threading.Thread):
         super().__init__(name="events", daemon=True)
         self._post = post
         self._node = node
+        self._ended = threading.Event()
         self._waiting: queue.Queue[tuple[str, Mapping[str, Any]] | None] = queue.Queue(MAX_WAITING)
 
     def tell(self, lease: SocketLease, reason: str) -> None:
@@ -52,15 +60,29 @@ class PodEvents(threading.Thread):
             log.warning("Too many events wait; one for %s is left out.", lease.owner)
 
     def stop(self) -> None:
-        self._waiting.put(None)
+        self._ended.set()
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
         self.join(REQUEST_SECONDS)
 
     def run(self) -> None:
         while (item := self._waiting.get()) is not None:
             try:
-                self._post(*item)
-            except (OSError, http.client.HTTPException) as error:
+                self._deliver(*item)
+            except Exception as error:
                 log.warning("An event for a pod in %s was not taken: %s", item[0], error)
+
+    def _deliver(self, namespace: str, body: Mapping[str, Any]) -> None:
+        deadline, pause = time.monotonic() + GIVE_UP_SECONDS, FIRST_PAUSE
+        while True:
+            try:
+                return self._post(namespace, body)
+            except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() + pause > deadline or self._ended.is_set():
+                    raise
+                log.info("An event for a pod in %s waits for the API: %s", namespace, error)
+                self._ended.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def event(lease: SocketLease, reason: str, node: str, now: float) -> dict[str, Any]:
@@ -100,8 +122,11 @@ def to_api(server: Server, connect: Connect = connect) -> Post:
             connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()
             answer.read()
+            said = f"the API answered {answer.status} {answer.reason}"
+            if answer.status >= http.client.INTERNAL_SERVER_ERROR or answer.status == http.client.TOO_MANY_REQUESTS:
+                raise OSError(said)
             if answer.status >= http.client.MULTIPLE_CHOICES:
-                raise OSError(f"the API answered {answer.status} {answer.reason}")
+                raise Rejected(said)
         finally:
             connection.close()
 

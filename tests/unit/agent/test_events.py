@@ -8,11 +8,12 @@ from __future__ import annotations
 import http.client
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.nfv.fastpath.tests.unit.agent.tools import wait_for
 from fastpath_agent import events
-from fastpath_agent.events import PodEvents, event, to_api
+from fastpath_agent.events import PodEvents, Rejected, event, to_api
 from fastpath_agent.kube_api import Server
 from fastpath_agent.model import PodOwner, SocketLease
 
@@ -70,7 +71,7 @@ def test_an_api_that_refuses_is_no_reason_to_stop(caplog):
     def post(namespace, body):
         posted.append(body["reason"])
         if len(posted) == 1:
-            raise OSError("the API answered 403 Forbidden")
+            raise Rejected("the API answered 403 Forbidden")
 
     told = PodEvents(post, "node1")
     told.start()
@@ -79,6 +80,66 @@ def test_an_api_that_refuses_is_no_reason_to_stop(caplog):
     wait_for(lambda: len(posted) == 2, "both")
     told.stop()
     assert "403 Forbidden" in caplog.text
+
+
+def test_an_api_that_is_away_is_told_when_it_is_back(monkeypatch):
+    monkeypatch.setattr(events, "FIRST_PAUSE", 0.01)
+    tries, posted = [], []
+
+    def post(namespace, body):
+        tries.append(body["reason"])
+        if len(tries) <= 3:
+            raise OSError("connection refused")
+        posted.append(body["reason"])
+
+    told = PodEvents(post, "node1")
+    told.start()
+    told.tell(LEASE, "gone")
+    told.tell(LEASE, "")
+    wait_for(lambda: posted == ["SocketLost", "SocketBack"], "both")
+    told.stop()
+
+
+def test_the_end_does_not_wait_for_an_api_that_is_away():
+    def post(namespace, body):
+        raise OSError("connection refused")
+
+    told = PodEvents(post, "node1")
+    told.start()
+    told.tell(LEASE, "gone")
+    told.stop()
+    assert not told.is_alive()
+
+
+def test_what_nobody_foresaw_keeps_no_other_event(caplog):
+    posted = []
+
+    def post(namespace, body):
+        posted.append(body["reason"])
+        raise ValueError("Invalid header value")
+
+    told = PodEvents(post, "node1")
+    told.start()
+    told.tell(LEASE, "gone")
+    told.tell(LEASE, "")
+    wait_for(lambda: len(posted) == 2, "both")
+    told.stop()
+    assert "Invalid header value" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "raised"), [(201, None), (403, Rejected), (404, Rejected), (429, OSError), (503, OSError)]
+)
+def test_what_the_api_answers(status, raised, tmp_path):
+    (tmp_path / "token").write_text("t")
+    answer = SimpleNamespace(status=status, reason="said", read=lambda: b"")
+    connection = SimpleNamespace(request=lambda *_arguments: None, getresponse=lambda: answer, close=lambda: None)
+    post = to_api(Server("127.0.0.1", 1, str(tmp_path)), lambda server, timeout: connection)
+    if raised is None:
+        post("apps", {})
+    else:
+        with pytest.raises(raised, match=str(status)):
+            post("apps", {})
 
 
 def test_too_many_are_left_out(monkeypatch, caplog):
