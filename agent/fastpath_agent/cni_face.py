@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 
@@ -24,6 +25,7 @@ from fastpath_agent.macs import mac_of
 from fastpath_agent.version import VERSION
 
 REPAIR_SECONDS = 2.0
+INSTALL_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +45,18 @@ def start(agent: Agent, host: Host) -> CniServer:
     face.start()
     agent.on_tick.append(now_and_then(dispatcher.repair, REPAIR_SECONDS))
     if config.cni.bin_dir:
-        names = Installer(config.cni.bin_dir, render(VERSION, config.cni_socket)).install()
-        log.info("CNI plugins in %s: %s.", config.cni.bin_dir, ", ".join(names) or "as they were")
+        install = now_and_then(lambda: install_plugins(config), INSTALL_SECONDS)
+        with suppress(OSError):
+            install()
+        # Also said there, and tried again: a disk that is full must not keep pods from the sockets that they have.
+        agent.on_tick.append(install)
     return face
+
+
+def install_plugins(config: Config) -> None:
+    names = Installer(config.cni.bin_dir, render(VERSION, config.cni_socket)).install()
+    if names:
+        log.info("CNI plugins written to %s: %s.", config.cni.bin_dir, ", ".join(names))
 
 
 def settings(config: Config) -> Settings:

@@ -13,8 +13,9 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from fastpath_agent.unix_sockets import listen, peer_user
 
@@ -23,6 +24,7 @@ MAX_CONNECTIONS = 256
 MAX_WAITING = 256 * 1024
 _READ_SIZE = 65536
 BACKLOG = 64
+PAUSE_SECONDS = 0.05
 
 
 class _End:
@@ -74,19 +76,16 @@ class Gate(threading.Thread):
         try:
             outer, _address = self._listener.accept()
         except OSError:
+            # Out of descriptors, for example: others end, then it goes on.
+            time.sleep(PAUSE_SECONDS)
             return
         if peer_user(outer) not in self._users:
             self.refused += 1
             outer.close()
             return
-        inner = socket.socket(socket.AF_UNIX)
-        try:
-            if len(self._ends) >= 2 * MAX_CONNECTIONS:
-                raise OSError("too many connections")
-            inner.connect(self._inner)
-        except OSError:
+        inner = None if len(self._ends) >= 2 * MAX_CONNECTIONS else self._connected()
+        if inner is None:
             outer.close()
-            inner.close()
             return
         ends = _End(outer), _End(inner)
         ends[0].other, ends[1].other = ends[1], ends[0]
@@ -94,6 +93,15 @@ class Gate(threading.Thread):
             end.connection.setblocking(False)
             self._ends.add(end)
             self._selector.register(end.connection, selectors.EVENT_READ, end)
+
+    def _connected(self) -> socket.socket | None:
+        """A connection to the server behind; None where there is none to be had."""
+        with suppress(OSError), ExitStack() as undone:
+            inner = undone.enter_context(socket.socket(socket.AF_UNIX))
+            inner.connect(self._inner)
+            undone.pop_all()
+            return inner
+        return None
 
     def _serve(self, end: _End) -> None:
         """Whatever is possible in both directions: write first, so that there is room to read."""

@@ -45,9 +45,11 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, listen: tuple[str, int], pages: Mapping[str, Callable[[], Page]]) -> None:
         self.pages = pages
-        if ":" in listen[0] or not listen[0]:
+        # A node can be without IPv6.
+        host = listen[0] or ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
+        if ":" in host:
             self.address_family = socket.AF_INET6
-        super().__init__((listen[0] or "::", listen[1]), _Handler)
+        super().__init__((host, listen[1]), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -22,6 +22,7 @@ from types import FrameType
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 GOOD_SECONDS = 60.0
+POLL_SECONDS = 0.1
 # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -50,10 +51,16 @@ class Keeper:
                 return _exit_code(code)
             pause = FIRST_PAUSE if time.monotonic() - began > GOOD_SECONDS else pause
             log.error("The agent ended with %s; it is started again in %g s.", _told(code), pause)
-            time.sleep(pause)
+            self._rest(pause)
             if self._stopping:
                 return _exit_code(code)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _rest(self, seconds: float) -> None:
+        """A sleep that a signal ends: the container is to be gone before the kubelet's patience is."""
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -59,6 +59,20 @@ def test_the_agent_installs_its_plugins(node):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+def test_a_folder_of_plugins_that_cannot_be_written_is_said_and_tried_again(node, monkeypatch):
+    monkeypatch.setattr(cni_face, "INSTALL_SECONDS", 0.05)
+    node.folder.joinpath("bin").write_text("in the way")
+    node.write_list(VFS[0])
+    node.start()
+    node.wait_for_sockets(VFS[0])
+    wait_for(lambda: "File exists" in "".join(node.agent.problems), "the problem")
+    node.folder.joinpath("bin").unlink()
+    wait_for(lambda: not node.agent.problems, "no problem")
+    assert installer.is_shim((node.folder / "bin/vdpa").read_bytes())
+    (node.folder / "bin/vdpa").unlink()
+    wait_for(lambda: (node.folder / "bin/vdpa").exists(), "the plugin that somebody removed")
+
+
 def test_without_a_folder_nothing_is_installed(place):
     assert Config().cni.bin_dir == ""
     node = Node(place)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.nfv.fastpath.tests.unit.agent.tools import connect, is_socket, wait_for
@@ -180,3 +182,17 @@ def test_the_peers_user():
     one, other = socket.socketpair()
     with one, other:
         assert peer_user(one) == os.getuid()
+
+
+def test_no_descriptor_for_the_server_behind_is_no_end(make, monkeypatch):
+    def none(*_arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    gate = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(gate_module, "socket", SimpleNamespace(socket=none, AF_UNIX=socket.AF_UNIX))
+        with connect(gate.path) as client:
+            assert client.recv(1) == b""
+    with connect(gate.path) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"

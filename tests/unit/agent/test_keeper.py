@@ -77,6 +77,17 @@ def test_an_agent_that_ends_at_once_is_started_at_growing_intervals(keep, place)
     assert "again in 0.04 s" in said
 
 
+def test_the_end_of_the_container_waits_for_no_pause(keep, place, monkeypatch):
+    monkeypatch.setitem(globals(), "KEEP", KEEP.replace("FIRST_PAUSE = 0.02", "FIRST_PAUSE = 25"))
+    path = place / "pids"
+    process = keep(f"open({str(path)!r}, 'a').write('1\\n'); raise SystemExit(3)")
+    assert process.stderr is not None
+    assert "again in 25 s" in process.stderr.readline()
+    process.terminate()
+    assert process.wait(timeout=5) == 3
+    assert len(pids(path)) == 1
+
+
 def test_what_an_agent_leaves_is_adopted_and_reaped(keep, place):
     path = place / "pids"
     script = (
