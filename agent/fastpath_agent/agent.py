@@ -58,7 +58,6 @@ class Agent:
 
     def __init__(self, config: Config, host: Host) -> None:
         self.config = config
-        self.problems: tuple[str, ...] = ()
         self._host = host
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         folders = PodFolders(host, config.directory, config.links_in_pod_folders, config.kubelet)
@@ -80,6 +79,9 @@ class Agent:
         self._vfs: frozenset[str] = frozenset()
         self._slots: list[device_map.Slot] = []
         self._broken: dict[tuple[str, str], str] = {}
+        self._listed: tuple[str, ...] = ()
+        # What went wrong in which step of a round, the last time.
+        self._troubles: dict[int, str] = {}
         self._sysfs_due = self._tidy_due = 0.0
         self._last_tick = 0.0
         self._stopping = False
@@ -105,12 +107,17 @@ class Agent:
         self._stopping = True
         self._stopped.set()
         self.wake()
-        if self._thread.is_alive():
+        started = self._thread.is_alive()
+        if started:
             self._thread.join()
             # It may wait for a database that does not answer.
             self._ovs_thread.join(OVS_SECONDS)
         for backend in self._process_backends:
             backend.stop(let_go)
+        if started and not let_go:
+            with suppress(OSError):
+                # Nothing can be connected to any more.
+                self._write_socket_list()
         if self._watch is not None:
             self._watch.close()
         for descriptor in (self._wake_read, self._wake_write):
@@ -145,27 +152,35 @@ class Agent:
         """Whether everything was looked at, and no back end is without use."""
         return self._last_tick > 0 and not any(backend.problem for backend in self.backends)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the list of devices, and what went wrong in the last round."""
+        return (*self._listed, *self._troubles.copy().values())
+
     def tick(self) -> None:
-        """One round. What goes wrong in it is said, and tried again at the next."""
-        try:
-            self._look_at_sysfs()
-            self._follow()
-            now = time.monotonic()
-            if now >= self._tidy_due:
-                self.sockets.tidy()
-                self._tidy_due = now + TIDY_SECONDS
-            self._write_socket_list()
-            self._tell()
-            for call in self.on_tick:
-                call()
-        except (FastpathError, OSError) as error:
-            log.error("%s", error)
-            self.problems = (str(error),)
-        except Exception as error:
-            # A loop that ended would take all pods' traffic with it, since the container is then started anew.
-            log.exception("A round failed in an unforeseen way.")
-            self.problems = (f"{type(error).__name__}: {error}",)
+        """One round. A step that goes wrong is said and tried again at the next; it keeps no other from its work."""
+        own = (self._look_at_sysfs, self._offer, self._follow, self._tidy, self._write_socket_list, self._tell)
+        for number, step in enumerate((*own, *self.on_tick)):
+            try:
+                step()
+                self._troubles.pop(number, None)
+            except (FastpathError, OSError) as error:
+                self._trouble(number, str(error))
+            except Exception as error:
+                # A loop that ended would take all pods' traffic with it, since the container is then started anew.
+                self._trouble(number, f"{type(error).__name__}: {error}", unforeseen=True)
         self._last_tick = time.monotonic()
+
+    def _trouble(self, number: int, text: str, unforeseen: bool = False) -> None:
+        """Said once, however often it comes again."""
+        if self._troubles.get(number) != text:
+            log.error("%s", text, exc_info=unforeseen)
+        self._troubles[number] = text
+
+    def _tidy(self) -> None:
+        if time.monotonic() >= self._tidy_due:
+            self.sockets.tidy()
+            self._tidy_due = time.monotonic() + TIDY_SECONDS
 
     def _tend_ovs(self) -> None:
         """Apart from the loop: an Open vSwitch that hangs holds nobody else up."""
@@ -207,16 +222,21 @@ class Agent:
     def _link(self, address: str, name: str) -> str | None:
         return self._host.link_name(f"{DEVICES}/{address}/{name}")
 
-    def _follow(self) -> None:
+    def _offer(self) -> None:
         self._list.offer(device_map.listed_by_pools(self.config, self._devices))
+
+    def _follow(self) -> None:
         listed = self._list.read()
-        for problem in set(listed.problems) - set(self.problems):
-            log.warning("%s", problem)
-        self.problems = listed.problems
+        leased = {lease.device: lease.backend for lease in self.sockets.leases()}
         pools = {slot.address: slot.pool for slot in self._slots}
         self._slots = device_map.slots(
-            self.config, listed.addresses, self._devices, self._vfs, pools, self._group_exists
+            self.config, listed.addresses, self._devices, self._vfs, pools, leased, self._group_exists
         )
+        unlisted = device_map.unlisted(self._slots, listed.addresses)
+        problems = (*listed.problems, *(f"{address} is leased, and in the list no more" for address in unlisted))
+        for problem in set(problems) - set(self._listed):
+            log.warning("%s", problem)
+        self._listed = problems
         for backend in self._process_backends:
             translated = backend.name == TRANSLATE
             backend.follow([slot for slot in self._slots if (slot.pool.backend == TRANSLATE) == translated])

@@ -41,11 +41,14 @@ def slots(
     devices: Sequence[PciDevice],
     former_vfs: Iterable[str] = (),
     former_pools: Mapping[str, Pool] | None = None,
+    leased: Mapping[str, str] | None = None,
     group_exists: Callable[[PciDevice], bool] = lambda device: True,
 ) -> list[Slot]:
     """vDPA devices in the order of the list, then those that are translated.
 
     ``former_vfs``: devices that were VFs when they were last seen. ``former_pools``: what a device that is gone was in.
+    ``leased``: back end by device. A pod keeps its device also where that is not wanted any more: a list that somebody
+    empties to write it anew must not cut pods off.
     """
     chosen = _by_selectors(config, devices)
     known = {device.address: device for device in devices}
@@ -54,6 +57,10 @@ def slots(
     before = former_pools or {}
     wanted = {address: chosen.get(address) or rest for address in listed}
     wanted.update({address: pool for address, pool in chosen.items() if pool.backend == TRANSLATE})
+    for address, backend in (leased or {}).items():
+        pool = before.get(address) or chosen.get(address) or rest
+        if address not in wanted and pool.backend == backend:
+            wanted[address] = pool
     found = []
     for address, pool in wanted.items():
         device = known.get(address)
@@ -64,6 +71,12 @@ def slots(
             problem = _unusable(device, group_exists)
         found.append(Slot(address, pool, device.numa_node if device else None, problem, absent))
     return found
+
+
+def unlisted(found: Iterable[Slot], listed: Iterable[str]) -> list[str]:
+    """vDPA devices that are there for their leases alone."""
+    known = set(listed)
+    return [slot.address for slot in found if slot.pool.backend == VDPA and slot.address not in known]
 
 
 def _by_selectors(config: Config, devices: Sequence[PciDevice]) -> dict[str, Pool]:

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import stat
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -48,6 +49,8 @@ class PodFolders:
         self.root = f"{base}/{PODS}"
         self._links = links
         self._kubelet = kubelet
+        # Two interfaces of a pod may come at the same time.
+        self._making = threading.Lock()
 
     def lease(self, backend: str, device: str, name: str, owner: PodOwner, mode: Mode) -> SocketLease:
         """The lease of a socket with this name in the owner's folder; nothing is made."""
@@ -66,6 +69,10 @@ class PodFolders:
 
     def make(self, lease: SocketLease, access: Access) -> None:
         """The pod's folder, with its owner, mode and label before anything is in it."""
+        with self._making:
+            self._make(lease, access)
+
+    def _make(self, lease: SocketLease, access: Access) -> None:
         self._make_root()
         writable = lease.mode == "server"
         with suppress(FileExistsError):
@@ -109,16 +116,24 @@ class PodFolders:
     def sweep(self, leases: Sequence[SocketLease], starting: bool = False) -> None:
         """Remove folders of pods that the kubelet does not know any more, with all that the pods left in them.
 
-        ``starting``: nobody is at work yet, so empty folders without a lease go too.
+        ``starting``: nobody is at work yet, so empty folders without a lease go too; what fails is left to the next
+        time. Otherwise the first failure is raised after all have had their turn.
         """
         wanted = {os.path.basename(lease.directory) for lease in leases}
         known = set(self._host.listdir(f"{self._kubelet}/pods"))
+        failures: list[OSError] = []
         for name in sorted(set(_names(self.root)) - wanted):
             if known and _UID.match(name) and name not in known:
-                with suppress(FileNotFoundError):
+                try:
                     shutil.rmtree(f"{self.root}/{name}")
+                except FileNotFoundError:
+                    pass
+                except OSError as failure:
+                    failures.append(failure)
             elif starting:
                 self.drop(f"{self.root}/{name}")
+        if failures and not starting:
+            raise failures[0]
 
     def _make_root(self) -> None:
         """Passing through by a known name is allowed, looking around is not."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 
@@ -23,6 +24,7 @@ class PciListFile:
         self._follow = follow
         self._written: tuple[str, ...] | None = None
         self._verdict: tuple[tuple[int, ...], bool] = ((), False)
+        self._last = PciList()
 
     def offer(self, addresses: Sequence[str]) -> None:
         """What the pools have now. The file is written when that changes, so what others write stays until then."""
@@ -35,7 +37,14 @@ class PciListFile:
         self._written = wanted
 
     def read(self) -> PciList:
-        """What the file says; nothing where it is absent, or was left by a former boot."""
+        """What the file says, or last said where it cannot be read; nothing where it is absent, or of a former boot."""
+        try:
+            self._last = self._read()
+        except OSError as error:
+            return replace(self._last, problems=(f"{self.path} cannot be read: {error.strerror}",))
+        return self._last
+
+    def _read(self) -> PciList:
         text = self._host.read(self.path)
         self.present = text is not None
         if text is None:

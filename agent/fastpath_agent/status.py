@@ -98,7 +98,7 @@ class Status:
             metrics.single(
                 "fastpath_agent_problems",
                 "gauge",
-                "Lines of the list of devices that are of no use.",
+                "What is wrong with the list of devices, and with the last look at the node.",
                 float(len(agent.problems)),
             ),
             backends,

@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import struct
+from contextlib import suppress
 
 # linux/inotify.h
 IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x008, 0x040, 0x080, 0x100, 0x200
@@ -44,12 +45,16 @@ class FolderWatch:
         os.close(self._descriptor)
 
     def changed(self) -> set[str]:
-        """Names that may have changed since the last call: all of them where the kernel lost count. Never blocks."""
+        """Names that may have changed since the last call: all of them where the kernel lost count.
+
+        Never blocks. A folder that cannot be watched is tried again at the next call.
+        """
         found: set[str] = set()
         while content := self._read():
             found |= self._names_in(content)
-        if self._watch is None and self._set():
-            found |= self._names
+        with suppress(OSError):
+            if self._watch is None and self._set():
+                found |= self._names
         return found
 
     def _set(self) -> bool:

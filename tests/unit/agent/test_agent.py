@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+from typing import NoReturn
 
 import pytest
 from ansible_collections.nfv.fastpath.tests.unit.agent.agent_node import PF, VFS, Node
@@ -28,6 +29,10 @@ from fastpath_agent.model import DeviceTaken, NotReady, PodOwner
 
 POD = PodOwner("c" * 64, "net1", "apps", "one", "uid-1")
 OTHER = PodOwner("d" * 64, "net1", "apps", "two", "uid-2")
+
+
+def fail(error: Exception) -> NoReturn:
+    raise error
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +231,7 @@ def test_the_end_leaves_no_process_and_no_socket(node):
     node.stop()
     assert not any(map(running, pids))
     assert os.listdir(node.folder / "run/vhost") == []
+    assert node.sockets() == {}, "the file promises nothing either"
 
 
 def test_what_goes_wrong_in_a_round_is_said_and_tried_again(node, monkeypatch):
@@ -233,9 +239,62 @@ def test_what_goes_wrong_in_a_round_is_said_and_tried_again(node, monkeypatch):
     node.start()
     node.wait_for_sockets(VFS[0])
     with monkeypatch.context() as patch:
-        patch.setattr(agent_module, "format_socket_list", lambda pairs: (_ for _ in ()).throw(OSError(28, "No space")))
+        patch.setattr(agent_module, "format_socket_list", lambda pairs: fail(OSError(28, "No space")))
         wait_for(lambda: "No space" in "".join(node.agent.problems), "the problem")
         assert node.agent.alive
+    wait_for(lambda: not node.agent.problems, "no problem")
+
+
+def test_a_step_that_goes_wrong_keeps_no_other_from_its_work(node, monkeypatch, caplog):
+    """A disk that is full: pods' events, the status and what CNI repairs come all the same."""
+    told, rounds = [], []
+    node.write_list(VFS[0])
+    node.start()
+    node.wait_for_sockets(VFS[0])
+    node.agent.sockets.acquire(VFS[0], POD, "client")
+    node.agent.listeners.append(lambda lease, reason: told.append(reason))
+    node.agent.on_tick.insert(0, lambda: 1 / 0)
+    node.agent.on_tick.append(lambda: rounds.append(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(agent_module, "format_socket_list", lambda pairs: fail(OSError(28, "No space")))
+        behave(node.folder, "no-pages")
+        os.kill(node.state(VFS[0]).pid, signal.SIGKILL)
+        wait_for(lambda: told, "who listens")
+        wait_for(lambda: len(node.status()["problems"]) == 2, "the status")
+        seen = len(rounds)
+        wait_for(lambda: len(rounds) > seen, "what comes last")
+    assert "SIGKILL" in told[0]
+    assert caplog.text.count("No space") == 1, "said once"
+
+
+def test_a_list_that_somebody_empties_cuts_no_pod_off(node):
+    node.write_list(*VFS[:2])
+    node.start()
+    node.wait_for_sockets(*VFS[:2])
+    lease = node.agent.sockets.acquire(VFS[0], POD, "client")
+    pid = node.state(VFS[0]).pid
+    with connect(lease.path):
+        (node.folder / "run/pciList.dat").write_text("")
+        node.wait_for_sockets(VFS[0])
+        assert (node.state(VFS[0]).state, node.state(VFS[0]).pid) == ("leased", pid)
+        assert node.agent.problems == (f"{VFS[0]} is leased, and in the list no more",)
+        node.stop(let_go=True)
+        node.start()
+        node.wait_for_sockets(VFS[0])
+        assert node.state(VFS[0]).pid == pid
+    node.agent.sockets.release(POD)
+    node.wait_for_sockets()
+    wait_for(lambda: node.state(VFS[0]) is None, "the end of its process")
+
+
+def test_a_list_that_cannot_be_read_is_as_it_was(node, monkeypatch):
+    node.write_list(VFS[0])
+    node.start()
+    node.wait_for_sockets(VFS[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(node.agent._list, "_read", lambda: fail(OSError(5, "Input/output error")))
+        wait_for(lambda: "cannot be read: Input/output error" in "".join(node.agent.problems), "the problem")
+        assert node.state(VFS[0]).state == "ready"
     wait_for(lambda: not node.agent.problems, "no problem")
 
 
@@ -251,7 +310,7 @@ def test_what_nobody_foresaw_does_not_end_the_loop(node, monkeypatch):
 
 
 def test_without_inotify_the_list_is_followed_all_the_same(node, monkeypatch):
-    monkeypatch.setattr(agent_module, "FolderWatch", lambda *_arguments: (_ for _ in ()).throw(OSError(24, "too many")))
+    monkeypatch.setattr(agent_module, "FolderWatch", lambda *_arguments: fail(OSError(24, "too many")))
     node.start()
     node.write_list(VFS[0])
     node.wait_for_sockets(VFS[0])

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import threading
+import time
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.tests.unit.agent.tools import connect, is_socket
+from fastpath_agent import folders as folders_module
 from fastpath_agent.config import Access
 from fastpath_agent.folders import PodFolders
 from fastpath_agent.model import NotPossible, PodOwner, SocketError
@@ -67,6 +70,25 @@ def test_a_second_interface_may_need_more(folders):
     folders.make(lease(folders), ACCESS)
     folders.make(lease(folders, PodOwner("c" * 64, "net2", uid=UID), mode="server", name="vdpa-1"), ACCESS)
     assert mode_of(lease(folders).directory) == (0o770, 1000, 2000)
+
+
+def test_two_interfaces_at_once_take_no_right_from_each_other(folders, monkeypatch):
+    """The one that needs less is the last to have seen an unfinished folder."""
+    real = os.chown
+
+    def slow(*arguments, **keywords):
+        time.sleep(0.1)
+        real(*arguments, **keywords)
+
+    monkeypatch.setattr(folders_module.os, "chown", slow)
+    given = lease(folders, mode="server")
+    makers = [threading.Thread(target=folders.make, args=(each, ACCESS)) for each in (given, lease(folders))]
+    for maker in makers:
+        maker.start()
+        time.sleep(0.03)
+    for maker in makers:
+        maker.join()
+    assert mode_of(given.directory) == (0o770, 1000, 2000)
 
 
 def test_a_folder_whose_making_was_cut_off_is_finished(folders):
@@ -205,6 +227,20 @@ def test_without_the_kubelets_folder_nothing_with_content_is_removed(folders, pl
     os.makedirs(f"{folders.root}/{UID}/x")
     folders.sweep([], starting=True)
     assert os.listdir(folders.root) == [UID]
+
+
+def test_a_folder_that_cannot_be_removed_keeps_no_other(kubelet, monkeypatch):
+    gone = [f"0d5f1c66-0000-4000-8000-00000000000{number}" for number in (7, 8, 9)]
+    for uid in gone:
+        os.makedirs(f"{kubelet.root}/{uid}/x")
+    real = folders_module.shutil.rmtree
+    monkeypatch.setattr(
+        folders_module.shutil, "rmtree", lambda path: _raise(OSError(16, "busy")) if path.endswith("8") else real(path)
+    )
+    with pytest.raises(OSError, match="busy"):
+        kubelet.sweep([])
+    assert set(gone) & set(os.listdir(kubelet.root)) == {gone[1]}
+    kubelet.sweep([], starting=True)
 
 
 def test_a_sweep_where_nothing_is(folders):

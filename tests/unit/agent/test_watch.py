@@ -155,6 +155,16 @@ def test_no_more_watches(folder, monkeypatch):
         FolderWatch(str(folder), (NAME,))
 
 
+def test_a_folder_that_cannot_be_watched_again_is_tried_at_each_call(watch, folder, monkeypatch):
+    folder.rename(folder.with_name("former"))
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module._libc, "inotify_add_watch", lambda *_arguments: _fail(errno.ENOSPC))
+        watch.changed()
+    (folder / NAME).write_text("x")
+    assert watch.changed() == {NAME}
+
+
 def _fail(number: int) -> int:
     watch_module.ctypes.set_errno(number)
     return -1
