@@ -45,10 +45,10 @@ def _read(descriptor: int) -> str:
     places = dict(_capabilities(descriptor))
     if _DEVICE_CONFIG not in places or _WINDOW not in places:
         return ""
-    bar = os.pread(descriptor, 1, places[_DEVICE_CONFIG] + 4)
+    base = os.pread(descriptor, 1, places[_DEVICE_CONFIG] + 4)
     (start,) = struct.unpack("<I", os.pread(descriptor, 4, places[_DEVICE_CONFIG] + 8))
     content = b"".join(
-        _through_window(descriptor, places[_WINDOW], bar, start + part, size) for part, size in ((0, 4), (4, 2))
+        _through_window(descriptor, places[_WINDOW], base, start + part, size) for part, size in ((0, 4), (4, 2))
     )
     # All zeros, all ones (nobody answered) and groups are no device's address.
     if len(content) != _MAC_LENGTH or not any(content) or content[0] & 1:
@@ -68,7 +68,7 @@ def _capabilities(descriptor: int) -> Iterator[tuple[int, int]]:
         place = following & 0xFC
 
 
-def _through_window(descriptor: int, window: int, bar: bytes, start: int, size: int) -> bytes:
-    os.pwrite(descriptor, bar, window + 4)
+def _through_window(descriptor: int, window: int, base: bytes, start: int, size: int) -> bytes:
+    os.pwrite(descriptor, base, window + 4)
     os.pwrite(descriptor, struct.pack("<II", start, size), window + 8)
     return os.pread(descriptor, size, window + 16)

@@ -9,6 +9,7 @@ are timed in turn, and medians compared. Pools and the API are stand-ins: neithe
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests"))
 
-import conftest  # noqa: E402, F401
+importlib.import_module("conftest")
 from ansible_collections.nfv.fastpath.plugins.plugin_utils._agent_tree import agent_tree  # noqa: E402
 from ansible_collections.nfv.fastpath.tests.unit.agent.cni.fake_node import Node  # noqa: E402
 from ansible_collections.nfv.fastpath.tests.unit.agent.cni.netconfs import (  # noqa: E402

@@ -13,6 +13,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from fastpath_agent.map_files import (
     MAX_BYTES,
     MAX_PROBLEMS,
+    PciList,
     format_pci_list,
     format_socket_list,
     is_of_former_boot,
@@ -72,7 +73,7 @@ def test_a_list_of_devices_is_one_address_in_each_line():
 
 @given(st.lists(addresses, unique=True))
 def test_a_list_of_devices_comes_back(wanted):
-    assert parse_pci_list(format_pci_list(wanted)) == type(parse_pci_list(""))(tuple(wanted))
+    assert parse_pci_list(format_pci_list(wanted)) == PciList(tuple(wanted))
 
 
 @given(st.lists(st.tuples(addresses, paths), unique_by=lambda pair: pair[0]))

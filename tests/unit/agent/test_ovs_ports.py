@@ -31,10 +31,10 @@ def port(number: int, pool: Pool = POOLS[0], mode="server", ifname="net1") -> Po
 
 
 class Server:
-    def __init__(self, role=ROLE) -> None:
+    def __init__(self, role=None) -> None:
         self.database = FakeOvsdb()
         self.record: dict = {}
-        self.role(role)
+        self.role(ROLE if role is None else role)
 
     def read(self):
         return parse_selection(self.transact(selection()))

@@ -11,6 +11,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NoReturn
 
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
@@ -34,6 +35,10 @@ from hypothesis import strategies as st
 
 FILE = "/run/agent/leases.json"
 DEVICES = [f"0000:02:00.{number}" for number in range(4)]
+
+
+def fail(error: Exception) -> NoReturn:
+    raise error
 
 
 def owner(number: int, ifname: str = "net1") -> PodOwner:
@@ -247,7 +252,7 @@ def test_a_full_disk_gives_nothing_away(node, monkeypatch):
 def test_a_release_on_a_full_disk_can_be_asked_for_again(node, monkeypatch):
     node.sockets.acquire("a", owner(1))
     with monkeypatch.context() as patch:
-        patch.setattr(node.host, "write_file", lambda *_a, **_k: (_ for _ in ()).throw(OSError(28, "No space")))
+        patch.setattr(node.host, "write_file", lambda *_words, **_keys: fail(OSError(28, "No space")))
         with pytest.raises(SocketError):
             node.sockets.release(owner(1))
     assert len(node.sockets.leases()) == 1

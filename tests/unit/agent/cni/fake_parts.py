@@ -65,8 +65,7 @@ class FakeSockets:
 
     def _acquire(self, pool_or_device: str, owner: PodOwner, mode: str) -> FakeLease:
         device, folder = pool_or_device, f"{self.base}/{owner.uid or owner.container_id}"
-        if self.fails:
-            raise self.fails
+        _fail(self.fails)
         key = (owner.container_id, owner.ifname)
         if key not in self.table and any(lease.device == device for lease in self.table.values()):
             raise NoSocket(f"{device} is taken")
@@ -78,8 +77,7 @@ class FakeSockets:
         return lease
 
     def release(self, owner: PodOwner) -> None:
-        if self.release_fails:
-            raise self.release_fails
+        _fail(self.release_fails)
         lease = self.table.pop((owner.container_id, owner.ifname), None)
         if lease is not None:
             path = f"{self.root}{lease.directory}/{lease.socket_name}"
@@ -228,3 +226,8 @@ class FakePrograms:
         if words[0] == "delete":
             self.tool_ports.pop(words[1], None)
         return Completed(0, b"", b"")
+
+
+def _fail(error: Exception | None) -> None:
+    if error is not None:
+        raise error

@@ -363,7 +363,7 @@ def test_memif_of_vpp(node: Node) -> None:
     host = {**vpp_conf()["host"], "netType": "interface", "bridge": {}}
     info = {"CNIDeviceInfoFile": "/var/run/k8s.cni.cncf.io/devinfo/cni/x"}
     node.good("ADD", vpp_conf(host=host, ipam=IPAM, runtimeConfig=info), "userspace")
-    lines = [" ".join(argv[3:]) for argv, *_ in node.programs.calls if argv[0] == "vppctl"]
+    lines = [" ".join(argv[3:]) for argv, *_rest in node.programs.calls if argv[0] == "vppctl"]
     number = lines[0].split()[4]
     folder = f"/run/vpp/pods/{node.pods.pods[NAMESPACE, POD]['metadata']['uid']}"
     assert lines == [

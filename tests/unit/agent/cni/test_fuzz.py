@@ -43,10 +43,10 @@ CONFS = {
     "userspace": [
         lambda: userspace_conf(ipam=IPAM),
         lambda: userspace_conf("client", kubeconfig=None, sharedDir="/run/openvswitch/x"),
-        lambda: vpp_conf(),
+        vpp_conf,
     ],
     "vhostuser": [
-        lambda: vhostuser_conf(),
+        vhostuser_conf,
         lambda: vhostuser_conf("vpp"),
         lambda: vhostuser_conf("/usr/libexec/fastpath/vhost-tools/x", cniDir="/var/lib/cni/vhostuser/x"),
     ],
@@ -206,7 +206,7 @@ def test_records_and_descriptions(trap: Node) -> None:
         trap.box.records.remove(CONTAINER, "net1")
         trap.good("DEL", vhostuser_conf(), "vhostuser")
         assert trap.database.ports() == {}
-    assert all(argv[0].startswith(str(trap.bin_dir)) for argv, *_ in trap.programs.calls)
+    assert all(argv[0].startswith(str(trap.bin_dir)) for argv, *_rest in trap.programs.calls)
 
 
 @pytest.mark.parametrize("where", ["escape", "escape/deeper"])

@@ -59,7 +59,7 @@ def test_vhostuser_helpers_get_words_and_never_a_line(node: Node, tmp_path: Any)
     node.good("ADD", vhostuser_conf(tool), "vhostuser")
     node.good("DEL", vhostuser_conf(tool), "vhostuser")
     socket, mac = f"/var/lib/cni/vhostuser/{CONTAINER}/{SHORT}-net1", None
-    calls = [argv for argv, *_ in node.programs.calls if argv[0] == tool]
+    calls = [argv for argv, *_rest in node.programs.calls if argv[0] == tool]
     mac = calls[2][4]
     assert calls == [
         [tool, "create", socket],

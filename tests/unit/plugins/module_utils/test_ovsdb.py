@@ -144,7 +144,7 @@ def test_kinds_of_failures(tmp_path, reply, kind):
     """Who comes again has to know whether the server is away, or whether somebody else was quicker."""
     with pytest.raises(FastpathError) as raised:
         Ovsdb(Node(tmp_path, reply), timeout=7).transact([{"op": "wait"}])
-    assert type(raised.value) is kind
+    assert raised.type is kind
 
 
 def test_what_there_is_now_never_comes_from_a_file(tmp_path):
