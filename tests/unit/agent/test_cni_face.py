@@ -70,7 +70,7 @@ def test_a_folder_of_plugins_that_cannot_be_written_is_said_and_tried_again(node
     wait_for(lambda: not node.agent.problems, "no problem")
     assert installer.is_shim((node.folder / "bin/vdpa").read_bytes())
     (node.folder / "bin/vdpa").unlink()
-    wait_for(lambda: (node.folder / "bin/vdpa").exists(), "the plugin that somebody removed")
+    wait_for((node.folder / "bin/vdpa").exists, "the plugin that somebody removed")
 
 
 def test_without_a_folder_nothing_is_installed(place):
