@@ -3,8 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo mirror plan site verify teardown test ci lint unit sanity molecule playbooks integration integration-full bench bench-pods docs \
-	lab-build lab-up lab-down lab-status lab-ssh lab-control-plane collection lock clean
+.PHONY: help demo mirror plan site verify teardown test ci lint unit fuzz sanity molecule playbooks integration integration-full bench bench-pods \
+	docs lab-build lab-up lab-down lab-status lab-ssh lab-control-plane collection lock clean
 
 CHECKOUT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 COLLECTIONS := $(CHECKOUT).build/collections
@@ -42,6 +42,9 @@ unit: collection ## Unit tests, also under the newest Python found
 	@$(IN_VENV) && python -m pytest -q -n 2 tests/unit
 	@newer=$$($(PYTHON) tests/tools/newer_python.py); [ -z "$$newer" ] || { \
 	  venv=$$($(PYTHON) requirements/venv.py requirements/unit.lock $$newer) && $$venv/bin/python -m pytest -q -n 2 tests/unit; }
+
+fuzz: collection ## 10,000 hostile configurations, annotations and lists for the node agent
+	@$(IN_VENV) && FASTPATH_FUZZ=10000 python -m pytest -q -n 2 tests/unit/agent/cni/test_fuzz.py tests/unit/agent/test_fuzz_lists.py
 
 sanity: ## ansible-test sanity
 	@$(IN_VENV) && python tests/tools/sanity.py $$venv/bin/ansible-test

@@ -3,7 +3,7 @@
 
 """Hostile configurations, annotations, pods and files: an answer of the specification, no write outside, no command.
 
-The short form is in the normal run; ``FASTPATH_FUZZ=10000`` makes it long.
+The short form is in the normal run; ``make fuzz`` is the long one.
 """
 
 from __future__ import annotations
