@@ -4,7 +4,8 @@
 """Runs every ``bench_*.py`` beside it and prints one table; exit code 1 where a goal is missed.
 
 A benchmark prints rows as JSON lines: ``name``, ``ours`` and ``peer`` (seconds, both measured in that very run),
-``peer_is`` (what it is measured against) and ``limit`` (the largest ``ours / peer`` that is good enough).
+``peer_is`` (what it is measured against) and ``limit`` (the largest ``ours / peer`` that is good enough); ``unit``
+where it is not seconds that are compared.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def ratio(value: float) -> str:
 
 
 def line(row: dict[str, Any]) -> str:
-    seconds = f"{row['ours']:9.3f} s {row['peer']:9.3f} s"
+    unit = row.get("unit", "s")
+    seconds = f"{row['ours']:9.3f} {unit} {row['peer']:9.3f} {unit}"
     ratios = f"{ratio(row['ours'] / row['peer']):>8}  {ratio(row['limit']):>8}"
     return f"{row['name']:44} {seconds}  {ratios}  {'ok' if good(row) else 'MISSED':6} {row['peer_is']}"
 
