@@ -174,3 +174,13 @@ def test_the_back_end_of_pools(ovs: Sandbox, tmp_path: Path) -> None:
     ovs.vsctl("del-br", "br5")
     with pytest.raises(NotReady, match="no bridge br5"):
         sockets.acquire("ovs_a", OWNER, "server")
+
+
+def test_an_ovs_vswitchd_that_was_killed(ovs: Sandbox) -> None:
+    """The database's server says it by the lock that ovs-vswitchd holds there."""
+    database = Ovsdb(Host(), f"{ovs.folder}/run/openvswitch/db.sock", timeout=10)
+    assert database.switched()
+    ovs.kill()
+    ovs.wait_for(lambda: not database.switched(), 10, "the lock to be free")
+    assert ovs.start_vswitchd().rc == 0
+    ovs.wait_for(database.switched, 10, "ovs-vswitchd to have its lock")
