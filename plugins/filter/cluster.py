@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import MEMBERSHIP, SHARED, ClusterSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import (
+    BESIDE_AGENT,
+    MEMBERSHIP,
+    NODE_AGENT,
+    SHARED,
+    ClusterSpec,
+)
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import (
     DEFAULT_PREFIX,
     node_config,
@@ -78,10 +84,19 @@ def cluster_variables(hosts: Any, networks: bool = True) -> dict[str, dict[str, 
     return {
         str(host): {
             **{name: plain(variables.get(name)) for name in names if variables.get(name) is not None},
+            **_beside_agent(variables),
             **_join_name(variables.get(MEMBERSHIP)),
         }
         for host, variables in hosts.items()
     }
+
+
+def _beside_agent(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The rest of what a node agent is met with; on other nodes it may be known later."""
+    agent = plain(variables.get(NODE_AGENT))
+    if not isinstance(agent, Mapping) or not agent.get("pools"):
+        return {}
+    return {name: plain(variables.get(name)) for name in BESIDE_AGENT if variables.get(name) is not None}
 
 
 def _join_name(join: Any) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_checks import Around, check_agent
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_spec import OVS, AgentPool, AgentSpec, parse_agent
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_spec import VARIABLE as NODE_AGENT
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config import (
     DEFAULT_PREFIX,
     PoolOptions,
@@ -17,18 +20,31 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_config
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import NodePools, parse_node_pools
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
+from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import parse_hugepages
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_definitions import (
     check_networks,
     cni_plugins,
     definitions,
+    for_pool,
     network_warnings,
 )
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import VARIABLE, merge_specs, parse_networks
+from ansible_collections.nfv.fastpath.plugins.module_utils._ovs_spec import parse_ovs
 
 NODE_NAME = "fastpath_node_name"
 MEMBERSHIP = "fastpath_kubernetes"
 # Read of all nodes together, so that each must see of the others what these see themselves.
-SHARED = ("fastpath_sriov", "fastpath_vdpa", "fastpath_pools", "fastpath_resource_prefix", VARIABLE, NODE_NAME)
+SHARED = (
+    "fastpath_sriov",
+    "fastpath_vdpa",
+    "fastpath_pools",
+    "fastpath_resource_prefix",
+    NODE_AGENT,
+    VARIABLE,
+    NODE_NAME,
+)
+# What the node agent is met with; of no interest on nodes without one.
+BESIDE_AGENT = ("fastpath_hugepages", "fastpath_kubelet", "fastpath_ovs")
 Variables = Mapping[str, Any]
 
 
@@ -39,15 +55,18 @@ class ClusterSpec:
         """``hosts``: variables by inventory name, as other nodes see them. ``seen``: the same as a task sees them."""
         self.problems: list[Problem] = node_name_problems(hosts)
         self.pools: dict[str, NodePools] = {}
+        self.agents: dict[str, AgentSpec] = {}
         self.options: dict[str, dict[str, PoolOptions]] = {}
         self.prefixes: dict[str, str] = {}
         for node, variables in hosts.items():
             self._add(node, variables)
         given = merge_specs(variables.get(VARIABLE) for variables in hosts.values())
-        self.networks, problems = parse_networks(given)
+        networks, problems = parse_networks(given)
         self.resources = self._resources()
         slices = [part for pools in self.pools.values() for part in pools.slices]
-        problems = [*problems, *check_networks(self.networks, slices, self.resources, given)]
+        agent_pools = self._agent_pools()
+        problems = [*problems, *check_networks(networks, slices, self.resources, given, list(agent_pools.values()))]
+        self.networks = tuple(for_pool(network, agent_pools.get(network.pool or "")) for network in networks)
         # What others do not see makes all else look wrong.
         self.problems = unseen_problems(hosts, seen or {}) or each_once([*self.problems, *problems])
         self.warnings = network_warnings(self.networks, len(hosts))
@@ -59,6 +78,35 @@ class ClusterSpec:
         prefix, wrong = parse_prefix(variables.get("fastpath_resource_prefix") or DEFAULT_PREFIX)
         self.problems += [*problems, *more, *wrong]
         self.pools[node], self.options[node], self.prefixes[node] = pools, options, prefix
+        self.agents[node] = self._agent(pools, variables)
+
+    def _agent(self, pools: NodePools, variables: Variables) -> AgentSpec:
+        """Other layers are judged by their own roles; where they are wrong, the agent is not met with them."""
+        agent, problems = parse_agent(variables.get(NODE_AGENT))
+        self.problems += problems
+        if problems or not agent.pools:
+            return agent
+        ovs, of_ovs = parse_ovs(variables.get("fastpath_ovs"))
+        pages, of_pages = parse_hugepages(variables.get("fastpath_hugepages"))
+        kubelet = variables.get("fastpath_kubelet")
+        if not (of_ovs or of_pages):
+            around = Around(pools, ovs, pages, kubelet if isinstance(kubelet, Mapping) else {})
+            self.problems += check_agent(agent, around)
+        return agent
+
+    def _agent_pools(self) -> dict[str, AgentPool]:
+        """Pools of all agents by name: a network means the same on every node."""
+        found: dict[str, AgentPool] = {}
+        for node, agent in self.agents.items():
+            for pool in agent.pools:
+                former = found.setdefault(pool.name, pool)
+                if (former.mode, former.has_devices) != (pool.mode, pool.has_devices):
+                    shape = (
+                        f"is {pool.backend} with mode {pool.mode} on {node}, and {former.backend} with mode "
+                        f"{former.mode} on others: pods cannot know where they run. Take another name or mode"
+                    )
+                    self.problems.append(Problem(f"{pool.variable}.name", pool.name, shape))
+        return found
 
     def _resources(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -71,12 +119,21 @@ class ClusterSpec:
         return dict(sorted(found.items()))
 
     def node_resources(self, node: str) -> dict[str, str]:
-        return resource_names(self.pools[node].names, self.options[node], self.prefixes[node])
+        names = {*self.pools[node].names, *(pool.name for pool in self.agents[node].pools)}
+        return resource_names(names, self.options[node], self.prefixes[node])
 
     def allocatable(self, node: str) -> dict[str, int]:
         """How many devices of each resource a node shall have, where the number is known."""
         names = self.node_resources(node)
-        return {names[pool]: count for pool, count in self.pools[node].counts().items()}
+        counts = {**self.pools[node].counts(), **{pool.name: pool.ports for pool in self.ovs_pools(node)}}
+        return {names[pool]: count for pool, count in sorted(counts.items())}
+
+    def ovs_pools(self, node: str) -> tuple[AgentPool, ...]:
+        """Pools of ports, which no device plugin offers."""
+        return self.agents[node].of_backend(OVS)
+
+    def agent_nodes(self) -> list[str]:
+        return [node for node, agent in self.agents.items() if agent.pools]
 
     def definitions(self) -> list[dict[str, Any]]:
         return definitions(self.networks, self.resources)

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_spec import CLIENT, AgentPool
 from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import Slice
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, nearest
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_ipam import HOST_LOCAL, WHEREABOUTS
 from ansible_collections.nfv.fastpath.plugins.module_utils._network_spec import (
+    OF_AGENT,
     OF_POOLS,
     SRIOV,
     VARIABLE,
+    VDPA,
     Network,
 )
 
@@ -38,7 +42,7 @@ def definition(network: Network, namespace: str, resource: str | None) -> dict[s
 
 def cni_config(network: Network) -> dict[str, Any]:
     """What the CNI plugins read: one of them, or a chain."""
-    main: dict[str, Any] = {"type": network.type, **network.options}
+    main: dict[str, Any] = {"type": network.type, **_nested(network.options)}
     if network.capabilities:
         main["capabilities"] = dict.fromkeys(network.capabilities, True)
     if network.ipam:
@@ -53,6 +57,26 @@ def cni_config(network: Network) -> dict[str, Any]:
     return {**head, "plugins": [main, *chain]} if chain else {**head, **main}
 
 
+def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Objects out of keys with dots."""
+    made: dict[str, Any] = {}
+    for name, value in options.items():
+        place = made
+        *folders, last = name.split(".")
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return made
+
+
+def for_pool(network: Network, pool: AgentPool | None) -> Network:
+    """A network with what its pool of the node agent decides. ``ovs`` has no device that Multus could name."""
+    if network.type != VDPA or pool is None:
+        return network
+    named = {} if pool.has_devices else {"pool": pool.name}
+    return replace(network, options={"mode": pool.mode, **network.options, **named})
+
+
 def definitions(networks: Iterable[Network], resources: Mapping[str, str]) -> list[dict[str, Any]]:
     """All objects, ordered by namespace and name. ``resources``: the Kubernetes resource by pool."""
     made = [
@@ -64,11 +88,11 @@ def definitions(networks: Iterable[Network], resources: Mapping[str, str]) -> li
 
 
 def cni_plugins(networks: Iterable[Network]) -> tuple[str, ...]:
-    """Names of the binaries that these networks need on every node."""
+    """Names of the binaries that these networks need on every node. The node agent brings its own."""
     names: set[str] = set()
     for network in networks:
         config = cni_config(network)
-        names |= {plugin["type"] for plugin in config.get("plugins", [config])}
+        names |= {plugin["type"] for plugin in config.get("plugins", [config])} - set(OF_AGENT)
         names |= {str(network.ipam["type"])} if network.ipam else set()
     return tuple(sorted(names))
 
@@ -78,11 +102,16 @@ def needs_whereabouts(networks: Iterable[Network]) -> bool:
 
 
 def check_networks(
-    networks: Sequence[Network], slices: Sequence[Slice], resources: Mapping[str, str], given: Sequence[Any] = ()
+    networks: Sequence[Network],
+    slices: Sequence[Slice],
+    resources: Mapping[str, str],
+    given: Sequence[Any] = (),
+    agent_pools: Sequence[AgentPool] = (),
 ) -> list[Problem]:
     """Networks against the pools of all nodes. ``given``: the networks as the user wrote them."""
     problems = []
     for network in networks:
+        problems += _of_agent(network, agent_pools)
         if network.pool is not None and network.pool not in resources:
             problems.append(_no_pool(network, resources))
         elif network.pool is not None:
@@ -95,6 +124,25 @@ def _no_pool(network: Network, resources: Mapping[str, str]) -> Problem:
     hint = nearest(str(network.pool), resources)
     shape = f"is a pool that no node has.{hint} There are (from fastpath_sriov, fastpath_vdpa, fastpath_pools): {known}"
     return Problem(f"{network.variable}.pool", network.pool, shape)
+
+
+def _of_agent(network: Network, agent_pools: Sequence[AgentPool]) -> list[Problem]:
+    """Sockets come from the node agent; and what it has as a pool is served by its plugin alone."""
+    own = [pool for pool in agent_pools if pool.name == network.pool]
+    if network.type in OF_AGENT and not agent_pools:
+        shape = "needs the node agent, and no node has pools in fastpath_node_agent"
+        return [Problem(f"{network.variable}.type", network.type, shape)]
+    if network.type == VDPA and not own:
+        known = sorted({pool.name for pool in agent_pools})
+        shape = f"is no pool of fastpath_node_agent.{nearest(str(network.pool), known)} There are {', '.join(known)}"
+        return [Problem(f"{network.variable}.pool", network.pool, shape)]
+    if network.type != VDPA and own:
+        shape = f"is a pool of the node agent ({own[0].variable}), whose devices pods have through a socket: write vdpa"
+        return [Problem(f"{network.variable}.type", network.type, shape)]
+    if any(not pool.has_devices and network.options.get("mode") == CLIENT for pool in own):
+        shape = "cannot be had of Open vSwitch (fastpath_node_agent): leave it out"
+        return [Problem(f"{network.variable}.mode", CLIENT, shape)]
+    return []
 
 
 def _of_pool(network: Network, slices: Sequence[Slice]) -> list[Problem]:

@@ -16,7 +16,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._network_ipam import 
 
 VARIABLE = "fastpath_networks"
 SRIOV, HOST_DEVICE, BRIDGE, MACVLAN, IPVLAN = "sriov", "host-device", "bridge", "macvlan", "ipvlan"
-OF_POOLS = (SRIOV, HOST_DEVICE)
+# Plugins of the node agent: what a pod gets is a socket, and no network interface.
+VDPA, USERSPACE, VHOSTUSER = "vdpa", "userspace", "vhostuser"
+OF_AGENT = (VDPA, USERSPACE, VHOSTUSER)
+OF_POOLS = (SRIOV, HOST_DEVICE, VDPA)
+WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 CAPABILITIES = ("mac", "ips", "portMappings", "bandwidth", "infinibandGUID", "deviceID", "CNIDeviceInfoFile")
 COMMON_KEYS = ("name", "namespace", "namespaces", "type", "pool", "ipam", "mtu", "capabilities", "plugins")
@@ -69,7 +73,28 @@ def _vlan_proto(value: Any) -> str:
     return str(_one_of("802.1q", "802.1ad")(text))
 
 
-# By type: the key here, the key that the CNI plugin has, and the reader.
+def _path(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("/") and value.isprintable() and " " not in value:
+        return value
+    raise read.Wrong("must be an absolute path without blanks")
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and WORD.fullmatch(value):
+        return value
+    raise read.Wrong("must be a name of letters, digits, '_', '.' or '-'")
+
+
+def _tool(value: Any) -> str:
+    return str(value) if value in ("ovs", "vpp") else _path(value)
+
+
+def _log_level(value: Any) -> str:
+    return _one_of("panic", "error", "warning", "info", "debug", "verbose")(value)  # type: ignore[no-any-return]
+
+
+_LOGGED: dict[str, tuple[str, Reader]] = {"log_file": ("logFile", _path), "log_level": ("logLevel", _log_level)}
+# By type: the key here, the key that the CNI plugin has, and the reader. A dot leads into an object.
 TYPE_FIELDS: dict[str, dict[str, tuple[str, Reader]]] = {
     SRIOV: {
         "vlan": ("vlan", _between(0, 4094)),
@@ -97,8 +122,35 @@ TYPE_FIELDS: dict[str, dict[str, tuple[str, Reader]]] = {
         "mode": ("mode", _one_of("bridge", "private", "vepa", "passthru")),
     },
     IPVLAN: {"master": ("master", read.netdev), "mode": ("mode", _one_of("l2", "l3", "l3s"))},
+    VDPA: {
+        "mode": ("mode", _one_of("client", "server")),
+        "host_nic": ("hostNic", _path),
+        "shared_dir": ("sharedDir", _path),
+        **_LOGGED,
+    },
+    USERSPACE: {
+        "engine": ("host.engine", _one_of("ovs-dpdk", "vpp")),
+        "iftype": ("host.iftype", _one_of("vhostuser", "memif")),
+        "net_type": ("host.netType", _one_of("bridge", "interface")),
+        "host_mode": ("host.vhost.mode", _one_of("client", "server")),
+        "group": ("host.vhost.group", _word),
+        "bridge": ("host.bridge.bridgeName", read.netdev),
+        "vlan": ("host.bridge.vlanId", _between(0, 4094)),
+        "shared_dir": ("sharedDir", _path),
+        **_LOGGED,
+    },
+    VHOSTUSER: {
+        "vhost_tool": ("vhost.vhost_tool", _tool),
+        "bridge": ("bridge.bridgeName", read.netdev),
+        "cni_dir": ("cniDir", _path),
+        **_LOGGED,
+    },
 }
-REQUIRED = {BRIDGE: "bridge", MACVLAN: "master", IPVLAN: "master"}
+REQUIRED = {BRIDGE: "bridge", MACVLAN: "master", IPVLAN: "master", USERSPACE: "engine", VHOSTUSER: "vhost_tool"}
+_MISSING = {
+    USERSPACE: "is missing: say who switches, ovs-dpdk or vpp",
+    VHOSTUSER: "is missing: say ovs, vpp or the path of a program",
+}
 
 
 def parse_networks(spec: Any, variable: str = VARIABLE) -> tuple[tuple[Network, ...], list[Problem]]:
@@ -150,6 +202,7 @@ def _network(entry: Any, variable: str, problems: list[Problem]) -> Network | No
     )
     _check_source(network, entry, problems)
     _check_vlan(network, entry, problems)
+    _check_socket(network, entry, problems)
     return network if len(problems) == before else None
 
 
@@ -215,8 +268,10 @@ def _capabilities(entry: Mapping[str, Any], kind: str, variable: str, problems: 
     if value is None:
         ipam = entry["ipam"].get("type") if isinstance(entry.get("ipam"), Mapping) else None
         return (
-            *(("mac",) if kind in (SRIOV, BRIDGE, MACVLAN) else ()),
+            *(("mac",) if kind in (SRIOV, BRIDGE, MACVLAN, *OF_AGENT) else ()),
             *(("ips",) if ipam in ("host-local", "static") else ()),
+            # By which a program in the pod finds its socket.
+            *(("CNIDeviceInfoFile",) if kind in OF_AGENT else ()),
         )
     if not isinstance(value, list):
         problems.append(Problem(f"{variable}.capabilities", value, f"must be a list of {', '.join(CAPABILITIES)}"))
@@ -259,7 +314,8 @@ def _check_source(network: Network, entry: Mapping[str, Any], problems: list[Pro
         problems.append(Problem(f"{where}.pool", pool, shape))
     key = REQUIRED[network.type]
     if entry.get(key) is None:
-        problems.append(Problem(f"{where}.{key}", None, "is missing: say which interface of the nodes"))
+        shape = _MISSING.get(network.type, "is missing: say which interface of the nodes")
+        problems.append(Problem(f"{where}.{key}", None, shape))
 
 
 def _check_vlan(network: Network, entry: Mapping[str, Any], problems: list[Problem]) -> None:
@@ -272,6 +328,18 @@ def _check_vlan(network: Network, entry: Mapping[str, Any], problems: list[Probl
     low, high = network.options.get("min_tx_rate"), network.options.get("max_tx_rate")
     if low and high and low > high:
         problems.append(Problem(f"{network.variable}.min_rate", low, f"is above max_rate {high}"))
+
+
+def _check_socket(network: Network, entry: Mapping[str, Any], problems: list[Problem]) -> None:
+    """What needs a network interface in the pod, where there is none."""
+    if network.type not in OF_AGENT:
+        return
+    if network.mtu is not None:
+        shape = "cannot be set: the pod gets a socket and no network interface. Its program sets it"
+        problems.append(Problem(f"{network.variable}.mtu", network.mtu, shape))
+    if network.ipam.get("type") == "dhcp":
+        shape = "needs a network interface in the pod, and there is none: take host-local, static or whereabouts"
+        problems.append(Problem(f"{network.variable}.ipam.type", "dhcp", shape))
 
 
 def _refuse_same_name(networks: Sequence[Network], problems: list[Problem]) -> None:

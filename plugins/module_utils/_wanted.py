@@ -51,6 +51,7 @@ VARIABLES = (
     "fastpath_mirror_export",
     "fastpath_multus",
     "fastpath_networks",
+    "fastpath_node_agent",
     "fastpath_node_name",
     "fastpath_noiommu_ok",
     "fastpath_ovs",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -184,3 +185,77 @@ def test_names_that_agree():
     join = {"fastpath_kubernetes": {"node_name": "n1"}}
     ClusterSpec({"n1": join, "b": {"fastpath_kubernetes": 3}}).must_be_right()
     ClusterSpec({"a": {**join, "fastpath_node_name": "n1"}, "b": {"fastpath_kubernetes": {}}}).must_be_right()
+
+
+AGENT = {
+    "pools": [
+        {"name": "igb_dpdk", "backend": "vdpa"},
+        {"name": "ports", "backend": "ovs", "bridge": "br0", "ports": 8},
+    ]
+}
+BESIDE = {
+    "fastpath_hugepages": [{"size": "2M", "count": 64}],
+    "fastpath_ovs": {"other_config": {"dpdk-init": True}, "bridges": [{"name": "br0"}]},
+}
+
+
+def sockets(pool: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"name": "net", "type": "vdpa", "pool": pool, **more}]
+
+
+def config(spec: ClusterSpec) -> dict[str, Any]:
+    spec.must_be_right()
+    (made,) = spec.definitions()
+    return {**json.loads(made["spec"]["config"]), **made["metadata"]["annotations"]}
+
+
+@pytest.mark.parametrize(
+    ("pool", "said"),
+    [
+        ("igb_dpdk", {"type": "vdpa", "mode": "client"}),
+        ("ports", {"type": "vdpa", "mode": "server", "pool": "ports"}),
+    ],
+)
+def test_a_network_of_sockets_is_the_same_but_for_its_pool(pool, said):
+    spec = ClusterSpec({"node1": host(fastpath_node_agent=AGENT, **BESIDE, fastpath_networks=sockets(pool))})
+    made = config(spec)
+    assert {key: made[key] for key in said} == said
+    assert made["capabilities"] == {"CNIDeviceInfoFile": True, "mac": True}
+    assert made["k8s.v1.cni.cncf.io/resourceName"] == f"nfv.fastpath/{pool}"
+    assert ("pool" in made) == (pool == "ports")
+    assert spec.result()["plugins"] == []
+
+
+def test_ports_are_resources_of_nodes_with_an_agent():
+    spec = ClusterSpec({"node1": host(fastpath_node_agent=AGENT, **BESIDE), "node2": host()})
+    assert spec.allocatable("node1")["nfv.fastpath/ports"] == 8
+    assert "nfv.fastpath/ports" not in spec.allocatable("node2")
+    assert spec.agent_nodes() == ["node1"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"fastpath_node_agent": {"pools": [{"name": "nic"}]}}, "fastpath_node_agent.pools[0].name"),
+        ({"fastpath_networks": sockets("igb_kernel")}, "fastpath_networks[0].pool"),
+        ({"fastpath_networks": [{"name": "a", "type": "sriov", "pool": "igb_dpdk"}]}, "fastpath_networks[0].type"),
+        ({"fastpath_networks": sockets("ports", mode="client")}, "fastpath_networks[0].mode"),
+        ({"fastpath_hugepages": []}, "fastpath_node_agent.vdpa.memory_mib"),
+    ],
+)
+def test_an_agent_that_does_not_fit(variables, said):
+    given = host(**{"fastpath_node_agent": AGENT, **BESIDE, "fastpath_networks": sockets("igb_dpdk"), **variables})
+    assert said in [problem.variable for problem in ClusterSpec({"node1": given}).problems]
+
+
+def test_sockets_need_an_agent():
+    (problem,) = ClusterSpec({"node1": host(fastpath_networks=sockets("igb_dpdk"))}).problems
+    assert problem.variable == "fastpath_networks[0].type"
+
+
+def test_a_pool_has_one_kind_of_socket_everywhere():
+    other = {"pools": [{"name": "igb_dpdk", "mode": "server"}]}
+    spec = ClusterSpec(
+        {"node1": host(fastpath_node_agent=AGENT, **BESIDE), "node2": host(fastpath_node_agent=other, **BESIDE)}
+    )
+    assert any("pods cannot know where they run" in problem.message for problem in spec.problems)

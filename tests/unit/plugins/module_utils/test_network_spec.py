@@ -149,3 +149,33 @@ def test_what_several_groups_say_by_the_same_words_is_one_network():
 def test_what_they_say_differently_is_refused():
     (problem,) = parse_networks(merge_specs([[SRIOV], [{**SRIOV, "vlan": 3}]]))[1]
     assert problem.variable == "fastpath_networks[1].name"
+
+
+def test_sockets_instead_of_interfaces():
+    (vdpa, userspace, vhostuser) = accepted(
+        """
+        - {name: a, type: vdpa, pool: p, host_nic: /etc/fastpath/hostNic.json, ipam: {type: static}}
+        - {name: b, type: userspace, engine: ovs-dpdk, net_type: bridge, host_mode: client, bridge: br4, vlan: 7}
+        - {name: c, type: vhostuser, vhost_tool: ovs, bridge: br0}
+        """
+    )
+    assert vdpa.options == {"hostNic": "/etc/fastpath/hostNic.json"}
+    assert vdpa.capabilities == ("mac", "ips", "CNIDeviceInfoFile")
+    assert userspace.options["host.bridge.bridgeName"] == "br4"
+    assert vhostuser.options == {"vhost.vhost_tool": "ovs", "bridge.bridgeName": "br0"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "variable"),
+    [
+        ({"name": "a", "type": "vdpa"}, "fastpath_networks[0].pool"),
+        ({"name": "a", "type": "vdpa", "pool": "p", "mtu": 9000}, "fastpath_networks[0].mtu"),
+        ({"name": "a", "type": "vdpa", "pool": "p", "ipam": {"type": "dhcp"}}, "fastpath_networks[0].ipam.type"),
+        ({"name": "a", "type": "userspace"}, "fastpath_networks[0].engine"),
+        ({"name": "a", "type": "userspace", "engine": "vpp", "pool": "p"}, "fastpath_networks[0].pool"),
+        ({"name": "a", "type": "vhostuser"}, "fastpath_networks[0].vhost_tool"),
+        ({"name": "a", "type": "vhostuser", "vhost_tool": "tool"}, "fastpath_networks[0].vhost_tool"),
+    ],
+)
+def test_sockets_that_cannot_be(entry, variable):
+    assert variable in [problem.variable for problem in parse_networks([entry])[1]]
