@@ -11,7 +11,7 @@ from typing import Any
 SCHEMA = "nfv.fastpath/report/1"
 LAYERS = (
     *("preflight", "boot_engine", "hugepages", "kernel_args", "rollout", "sriov", "vdpa", "dpdk", "ovs_dpdk"),
-    *("cni_plugins", "cluster", "multus", "device_plugin", "networks"),
+    *("cni_plugins", "cluster", "multus", "device_plugin", "node_agent", "networks"),
 )
 CHECK_KEYS = ("id", "layer", "node", "target", "expected", "seen", "ok", "remedy")
 
@@ -70,12 +70,14 @@ def _node(name: str, result: Any, checks: list[dict[str, Any]]) -> dict[str, Any
     for layer in sorted({check["layer"] for check in mine}, key=layer_order):
         of_layer = [check for check in mine if check["layer"] == layer]
         layers[layer] = {"checks": len(of_layer), "failed": sum(not check["ok"] for check in of_layer)}
-    facts = result.get("node_facts") if isinstance(result, Mapping) else None
+    given: Mapping[str, Any] = result if isinstance(result, Mapping) else {}
+    sockets = [dict(entry) for entry in given.get("socket_map") or ()]
     return {
         "node": name,
         "ok": bool(mine) and all(check["ok"] for check in mine),
         "layers": layers,
-        "facts": dict(facts or {}),
+        "facts": dict(given.get("node_facts") or {}),
+        **({"socket_map": sockets} if sockets else {}),
     }
 
 

@@ -59,6 +59,7 @@ footer { color: var(--soft); margin: 2rem 0 1rem; font-size: .875rem; }
   .matrix td::before { content: attr(data-label) " "; color: var(--soft); } }
 """
 
+SOCKET_COLUMNS = ("device", "pool", "back end", "state", "pod", "socket")
 FACT_NAMES = {
     "os": "Operating system",
     "kernel": "Kernel",
@@ -80,7 +81,7 @@ FACT_NAMES = {
 def page(report: Mapping[str, Any]) -> str:
     """The whole page. Every text of the report is escaped: node names and values come from outside."""
     title = "Verification passed" if report["ok"] else "Verification failed"
-    parts = (_header(report), _matrix(report), _failures(report), _all_checks(report), _facts(report))
+    parts = (_header(report), _matrix(report), _failures(report), _sockets(report), _all_checks(report), _facts(report))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -190,6 +191,32 @@ def _row(check: Mapping[str, Any]) -> str:
     same = {"seen": ' class="same"'} if check["ok"] else {}
     columns = (f'<td data-label="{name}"{same.get(name, "")}>{cell}</td>' for name, cell in cells.items())
     return f"<tr>{''.join(columns)}</tr>"
+
+
+def _sockets(report: Mapping[str, Any]) -> str:
+    """Which device is behind which socket, and who has it."""
+    tables = "".join(_node_sockets(node) for node in report["nodes"] if node.get("socket_map"))
+    return f"<h2>Sockets</h2>{tables}" if tables else ""
+
+
+def _node_sockets(node: Mapping[str, Any]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in SOCKET_COLUMNS)
+    rows = "".join(f"<tr>{_socket_cells(entry)}</tr>" for entry in node["socket_map"])
+    return (
+        f'<details class="card"><summary>{_text(node["node"])} '
+        f'<span class="count">{many(len(node["socket_map"]), "socket")}</span></summary><div class="wide">'
+        f'<table class="checks"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
+    )
+
+
+def _socket_cells(entry: Mapping[str, Any]) -> str:
+    has = f"{entry.get('pod')} {entry.get('interface') or ''}".strip() if entry.get("pod") else "nobody"
+    vf = "" if entry.get("vf_index") is None else f" (VF {entry['vf_index']} of {entry.get('pf')})"
+    state = f"{entry.get('state')}: {entry['reason']}" if entry.get("reason") else entry.get("state")
+    cells = (f"{entry.get('device')}{vf}", entry.get("pool"), entry.get("backend"), state, has, entry.get("socket"))
+    return "".join(
+        f'<td data-label="{name}">{_value(cell or "none")}</td>' for name, cell in zip(SOCKET_COLUMNS, cells)
+    )
 
 
 def _facts(report: Mapping[str, Any]) -> str:

@@ -121,3 +121,16 @@ def test_facts_leave_out_what_is_not_there():
 def test_a_layer_that_a_node_has_not():
     results = {"a": {"checks": [check()]}, "b": {"checks": [check("sriov.numvfs")]}}
     assert "\u2013" in Reader(page(build_report(results, [], "now", "0.1.0"))).text
+
+
+def test_sockets_are_shown_where_there_are_some():
+    entry = {"device": "0000:02:00.1", "pool": "fast", "backend": "vdpa", "state": "leased", "socket": "/run/<x>"}
+    leased = {**entry, "pod": "default/app", "interface": "net1", "vf_index": 0, "pf": "0000:02:00.0"}
+    failed = {**entry, "device": "0000:02:00.2", "state": "failed", "reason": "it ended", "socket": ""}
+    results = {"a": {"checks": [check()], "socket_map": [leased, failed]}, "b": {"checks": [check()]}}
+    report = build_report(results, [], "now", "0.1.0")
+    assert "socket_map" not in report["nodes"][1]
+    text = Reader(page(report)).text
+    for said in ("Sockets", "VF 0 of 0000:02:00.0", "default/app net1", "failed: it ended", "nobody", "/run/<x>"):
+        assert said in text
+    assert "Sockets" not in Reader(made(check())).text
