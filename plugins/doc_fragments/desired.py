@@ -56,4 +56,8 @@ options:
     description:
       - The desired policies of the kubelet, as for M(nfv.fastpath.kubelet). They are not looked at without it.
     type: raw
+  node_agent:
+    description:
+      - The desired node agent, as for M(nfv.fastpath.node_agent). It is not looked at without pools.
+    type: raw
 """

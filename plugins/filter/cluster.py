@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_spec import VARIABLE as NODE_AGENT
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import (
     BESIDE_AGENT,
     MEMBERSHIP,
-    NODE_AGENT,
     SHARED,
     ClusterSpec,
 )
@@ -120,6 +120,8 @@ def cluster_members(hosts: Any, result: str, join_result: str = "") -> dict[str,
                 "joins": bool((variables.get(join_result) or {}).get("joins")),
                 "pools": variables.get("fastpath_pools"),
                 "prefix": variables.get("fastpath_resource_prefix"),
+                "agent": variables.get(NODE_AGENT),
+                "hugepages": variables.get("fastpath_hugepages"),
             }
     return found
 

@@ -102,4 +102,6 @@ IMAGES: dict[str, dict[str, str]] = {
         "tag": "v3.11.0",
     },
     "whereabouts": {"repository": "ghcr.io/k8snetworkplumbingwg/whereabouts", "tag": "v0.9.4"},
+    # Of the collection itself: the role images builds it, and where there is no registry loads it by this name.
+    "node-agent": {"repository": "localhost/fastpath/node-agent", "tag": "v0.1.0"},
 }

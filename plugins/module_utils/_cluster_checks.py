@@ -41,12 +41,17 @@ class Seen:
 
 
 def check_cluster(
-    seen: Seen, expected: Mapping[str, Mapping[str, int]], networks: Sequence[Item], components: Iterable[str] = ()
+    seen: Seen,
+    expected: Mapping[str, Mapping[str, int]],
+    networks: Sequence[Item],
+    components: Iterable[str] = (),
+    own: Mapping[str, Iterable[str]] | None = None,
 ) -> list[Check]:
     """``expected``: devices by resource, by node. ``components``: whose daemons must be ready on all of these nodes.
 
-    The device plugin must be where there are devices.
+    ``own``: those that only some nodes have; by default the device plugin where there are devices.
     """
+    of_nodes = {name: [DEVICE_PLUGIN] for name in expected if expected[name]} if own is None else own
     by_name = {node["metadata"]["name"]: node for node in seen.nodes}
     everywhere = set(components)
     checks = []
@@ -58,7 +63,7 @@ def check_cluster(
             continue
         checks += _node_checks(node)
         checks += _allocatable_checks(node, expected[name])
-        checks += _daemon_checks(node, seen, everywhere | ({DEVICE_PLUGIN} if expected[name] else set()))
+        checks += _daemon_checks(node, seen, everywhere | set(of_nodes.get(name, ())))
     checks += _network_checks(networks, seen.networks)
     pods = [pod for pod in seen.pods if pod_node(pod) in expected]
     return checks + [check for pod in pods for check in _pod_checks(pod)]

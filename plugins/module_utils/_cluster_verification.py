@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_groups import COMPONENT as NODE_AGENT
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_checks import LAYER, Seen, check_cluster
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import MANAGED_BY
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import listed
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_spec import ClusterSpec
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_plugin_groups import COMPONENT as DEVICE_PLUGIN
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import FastpathError
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import FIELD_MANAGER, Kube
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube_kinds import KINDS, NAD, NODES, PODS
@@ -61,6 +63,12 @@ def _looked_at(kube: Kube, spec: ClusterSpec, params: Mapping[str, Any]) -> tupl
         *(["multus"] if params["multus"] else []),
         *(["networks"] if needs_whereabouts(spec.networks) else []),
     ]
-    checks = check_cluster(seen, expected, spec.definitions(), components)
+    own = {names.get(host, host): _daemons(spec, host) for host in spec.pools}
+    checks = check_cluster(seen, expected, spec.definitions(), components, own)
     kubelets = {((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion") for node in nodes}
     return checks, {"nodes": len(nodes), "kubelets": sorted(filter(None, kubelets))}
+
+
+def _daemons(spec: ClusterSpec, host: str) -> list[str]:
+    """Those that are only where a node's own spec asks for them."""
+    return [*([DEVICE_PLUGIN] if spec.pools[host].counts() else []), *([NODE_AGENT] if spec.agents[host].pools else [])]

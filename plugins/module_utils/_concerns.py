@@ -158,6 +158,12 @@ def _images(host: Host) -> Concern[Any, Any]:
     return ImagesConcern(host)
 
 
+def _node_agent(host: Host) -> Concern[Any, Any]:
+    from ansible_collections.nfv.fastpath.plugins.module_utils._agent_node import AgentNodeConcern
+
+    return AgentNodeConcern(host)
+
+
 @dataclass(frozen=True)
 class Entry:
     """``make`` for all uses but two; ``at_boot`` brings the concern back, None where a boot must not.
@@ -188,6 +194,8 @@ REGISTRY: dict[str, Entry] = {
     "kube_join": Entry(_kube_join, ahead=_kube_join_ahead),
     "kubelet": Entry(_kubelet, ahead=_kubelet_ahead),
     "images": Entry(_images),
+    # Its mount is systemd's own work at boot.
+    "node_agent": Entry(_node_agent),
 }
 
 CONCERNS: Concerns = {name: entry.make for name, entry in REGISTRY.items()}

@@ -167,7 +167,7 @@ def _resource(name: str, parts: Sequence[PoolDevices], option: PoolOptions, pref
     if option.by_hand:
         return {**entry, "selectors": _one_or_all([dict(item) for item in option.selectors])}
     more = dict(option.selectors[0]) if option.selectors else {}
-    return {**entry, "selectors": _one_or_all([{**selector, **more} for selector in _of_vfs(parts)])}
+    return {**entry, "selectors": _one_or_all([{**selector, **more} for selector in selectors_of(parts)])}
 
 
 def _one_or_all(selectors: list[dict[str, Any]]) -> Any:
@@ -175,7 +175,7 @@ def _one_or_all(selectors: list[dict[str, Any]]) -> Any:
     return selectors[0] if len(selectors) == 1 else selectors
 
 
-def _of_vfs(parts: Sequence[PoolDevices]) -> list[dict[str, Any]]:
+def selectors_of(parts: Sequence[PoolDevices]) -> list[dict[str, Any]]:
     """One selector for each kind of VF in the pool. PFs of a selector stand in it once, with all their indexes."""
     kinds: dict[tuple[str, str], dict[str, set[int]]] = {}
     for part in parts:

@@ -23,7 +23,7 @@ ARCHIVE_OPTIONS: dict[str, Any] = {"bundle": {"type": "raw"}, "archive": {"type"
 # The desired state of a whole node, as the modules take it that look at all concerns in one call.
 DESIRED_OPTIONS: dict[str, Any] = {
     **{name: {"type": "raw"} for name in ("kernel_args", "hugepages", "sriov", "vdpa", "dpdk", "ovs")},
-    **{name: {"type": "raw"} for name in ("container_runtime", "kubernetes", "kubelet")},
+    **{name: {"type": "raw"} for name in ("container_runtime", "kubernetes", "kubelet", "node_agent")},
     "ovs_provider": {"type": "str", "choices": ["packages", "source"], "default": "packages"},
     "noiommu_ok": {"type": "bool", "default": False},
 }

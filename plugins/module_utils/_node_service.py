@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_cluster import agent_resources
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_groups import COMPONENT as AGENT
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import selector
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects_task import listed
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_wait import (
@@ -172,7 +174,8 @@ class NodeService:
         pods = listed(kube, PODS, fields=f"spec.nodeName={self.node}") or []
         # What a plugin offers counts also where it is no longer asked for.
         configs = listed(kube, KINDS["ConfigMap"], selector(PLUGIN)) or []
-        options = replace(self.drain, resources=self.drain.resources | offered_resources(configs))
+        of_agents = agent_resources(listed(kube, KINDS["ConfigMap"], selector(AGENT)) or [])
+        options = replace(self.drain, resources=self.drain.resources | offered_resources(configs) | of_agents)
         plan = plan_drain(pods, listed(kube, BUDGETS) or [], options)
         return replace(plan, warnings=unreadable_configs(configs))
 

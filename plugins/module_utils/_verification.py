@@ -59,13 +59,15 @@ def _reboot_check(host: Host) -> Check:
 
 def verification(host: Host, params: Mapping[str, Any], concerns: Concerns) -> dict[str, Any]:
     """The module's result; FastpathError only where a failure was asked for."""
-    checks = verify_node(host, concern_specs(params), concerns)
+    specs = concern_specs(params)
+    checks = verify_node(host, specs, concerns)
     failed = [check for check in checks if not check.ok]
     result = {
         "changed": False,
         "checks": [check.result() for check in checks],
         "failed_checks": len(failed),
         "node_facts": {**discover_node(host).summary(), "drivers": _drivers(host)},
+        "socket_map": _socket_map(host) if specs.get("node_agent") else [],
     }
     if failed and params.get("fail"):
         texts = "; ".join(
@@ -73,6 +75,17 @@ def verification(host: Host, params: Mapping[str, Any], concerns: Concerns) -> d
         )
         raise FastpathError(f"{len(failed)} of {len(checks)} checks failed: {texts}", **result)
     return result
+
+
+def _socket_map(host: Host) -> list[dict[str, Any]]:
+    """For the report. That it cannot be read is a failed check already."""
+    from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map import socket_map
+    from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map_node import read_map
+
+    try:
+        return [entry.as_json() for entry in socket_map(read_map(host))]
+    except (FastpathError, OSError):
+        return []
 
 
 def _drivers(host: Host) -> dict[str, int]:

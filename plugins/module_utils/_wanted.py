@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_spec import parse_agent
+from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import parse_node_pools
 from ansible_collections.nfv.fastpath.plugins.module_utils._dpdk_spec import PACKAGES, parse_dpdk
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec import Pool, parse_hugepages
@@ -119,6 +121,7 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
         "kernel_args": None if kernel_args is None else {"arguments": kernel_args, "hugepages": hugepages},
         "kube_join": params.get("kubernetes") or None,
         "kubelet": params.get("kubelet") or None,
+        "node_agent": _agent_spec(params),
         "ovs_bundle": {"bundle": None} if ovs and not by_packages else None,
         "ovs_dpdk": ovs,
         "ovs_packages": {"ovs": ovs, "upgrade": False} if ovs and by_packages else None,
@@ -127,6 +130,17 @@ def concern_specs(params: Mapping[str, Any]) -> dict[str, Any]:
         else {"pfs": sriov, "noiommu_ok": bool(params.get("noiommu_ok")), "coming_drivers": coming_drivers(dpdk)},
         "vdpa": None if vdpa is None else {"devices": vdpa, "sriov": sriov},
     }
+
+
+def _agent_spec(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None where the node has no agent. Of VFs only how many each of its pools shall have."""
+    agent = params.get("node_agent")
+    if not isinstance(agent, Mapping) or not agent.get("pools"):
+        return None
+    pools, _problems = parse_node_pools(params.get("sriov"), params.get("vdpa"))
+    counts = pools.counts()
+    parsed, _wrong = parse_agent(agent)
+    return {"agent": agent, "expected": {pool.name: counts[pool.name] for pool in parsed.pools if pool.name in counts}}
 
 
 def coming_drivers(dpdk: Any) -> tuple[str, ...]:

@@ -93,6 +93,11 @@ node_facts:
   description: What the node is, for the report.
   returned: always
   type: dict
+socket_map:
+  description: Devices and sockets of the node agent, as RV(nfv.fastpath.socket_map#module:entries).
+  returned: always
+  type: list
+  elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule

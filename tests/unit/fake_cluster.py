@@ -136,6 +136,8 @@ class FakeCluster:
         if ask.path.endswith("/eviction"):
             return self._evict(ask)
         kind, namespace, name = self._route(ask.path)
+        if kind is NODES and name.endswith("/status"):
+            name = name[: -len("/status")]
         if kind.kind in self.unknown:
             return Answer(404, {"message": "the server could not find the requested resource"})
         if ask.method == "GET" and not name:
@@ -234,10 +236,24 @@ class FakeCluster:
             if ending and not item["metadata"].get("finalizers"):
                 del self.items[key]
         self._drop_orphans()
+        for item in self.of(NODES.kind):
+            self._account(item)
         for item in self.of(CRD):
             item["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
         for item in self.of("DaemonSet"):
             self._run(item)
+
+    @staticmethod
+    def _account(item: Item) -> None:
+        """What a kubelet does with resources that somebody put on its node."""
+        status = item["status"]
+        capacity = {name: count for name, count in status.get("capacity", {}).items() if "/" in name}
+        gone = [name for name in status.get("__capacity", {}) if name not in capacity]
+        status["allocatable"] = {
+            name: count for name, count in {**status["allocatable"], **capacity}.items() if name not in gone
+        }
+        if capacity or gone:
+            status["__capacity"] = capacity
 
     def _drop_orphans(self) -> None:
         owners = {item["metadata"]["uid"] for item in self.of("DaemonSet")}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.nfv.fastpath.plugins.module_utils._agent_config import AgentPod
 from ansible_collections.nfv.fastpath.plugins.module_utils._cluster_objects import (
     COMPONENT,
     MANAGED_BY,
@@ -67,6 +68,23 @@ def group(*devices: PoolDevices) -> dict[str, Any]:
     return plan_groups([member], [NodeView("node1")], {}).as_json()[0]
 
 
+def node_agent(*pods: AgentPod) -> list[dict[str, Any]]:
+    return rendered(
+        "node_agent",
+        "objects.yaml.j2",
+        __node_agent_groups=[pod.as_json() for pod in pods],
+        node_agent_image=image("node-agent"),
+        node_agent_image_pull_policy="IfNotPresent",
+        node_agent_kubelet_dir="/var/lib/kubelet",
+        node_agent_bin_dir="/opt/cni/bin",
+        node_agent_config_dir="/etc/cni/net.d",
+    )
+
+
+AGENTS = [
+    AgentPod("{}\n", devices=True, hugepages={"hugepages-2Mi": "256Mi"}, resources=("example.com/vdpa_a",)),
+    AgentPod("{}\n", ovs=True, ports={"example.com/ovs_a": 8}, resources=("example.com/ovs_a",)),
+]
 GROUPS = [
     group(PoolDevices("igb_dpdk", "0000:81:00.0", (0, 1), "vfio-pci")),
     group(PoolDevices("igb_kernel", "0000:01:00.0", (0, 1, 2, 3))),
@@ -74,6 +92,7 @@ GROUPS = [
 ALL = {
     "device-plugin": device_plugin(*GROUPS),
     "multus-thick": multus("thick"),
+    "node-agent": node_agent(*AGENTS),
     "multus-thin": multus("thin"),
     "whereabouts": whereabouts(),
 }
@@ -175,3 +194,31 @@ def test_the_plugin_reads_the_very_configuration():
         item = maps[f"sriov-device-plugin-{one['name']}"]
         assert item["data"] == {"config.json": one["config"]}
         assert item["metadata"]["labels"] == {GROUP_LABEL: one["name"]}
+
+
+def test_an_agent_is_found_by_its_component_and_never_two_on_a_node():
+    for item in [item for item in ALL["node-agent"] if item["kind"] == "DaemonSet"]:
+        template = item["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert selector("node_agent") == ",".join(f"{key}={labels[key]}" for key in (MANAGED_BY, COMPONENT))
+        (term,) = template["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_an_agent_has_the_paths_of_its_node_and_few_rights():
+    rules = [item["rules"] for item in ALL["node-agent"] if item["kind"] == "ClusterRole"]
+    assert [(rule["resources"], rule["verbs"]) for rule in rules[0]] == [
+        (["pods"], ["get"]),
+        (["pods/status"], ["patch"]),
+        (["events"], ["create"]),
+    ]
+    for item in [item for item in ALL["node-agent"] if item["kind"] == "DaemonSet"]:
+        spec = item["spec"]["template"]["spec"]
+        paths = {one["name"]: one["hostPath"]["path"] for one in spec["volumes"] if "hostPath" in one}
+        mounts = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
+        assert {name: mounts[name] for name in paths} == paths
+        assert "hostPID" not in spec and "hostIPC" not in spec
+
+
+def test_no_agent_is_no_object():
+    assert node_agent() == []

@@ -143,6 +143,7 @@ def test_images_are_there_before_what_needs_them():
 def test_without_a_cluster_nothing_of_it_is_done(name):
     """Every step that talks to a cluster says so itself, or its whole playbook is left out."""
     cluster = {"device_plugin", "networks", "multus", "cni_plugins", "rollout/out", "rollout/back"}
+    cluster |= {"node_agent", "node_agent/nodes", "node_agent/objects"}
     for each in plays(name):
         if each.get(PLAYBOOK) == "members.yml":
             assert not cluster & set(roles("members"))
@@ -191,6 +192,7 @@ def test_a_node_is_back_only_after_it_was_verified_and_offers_its_devices():
     assert (
         order.index("kubernetes") < order.index("device_plugin") < order.index("verify") < order.index("rollout/back")
     )
+    assert order.index("device_plugin") < order.index("node_agent") < order.index("verify")
     assert order[-1] == "rollout/back"
 
 
@@ -198,7 +200,7 @@ def test_the_clusters_part_comes_before_the_nodes_and_its_check_at_the_end():
     names = [each["name"] for each in plays("site")]
     assert names.index("Bring about the cluster's part") < names.index("Apply")
     assert plays("site")[-1][PLAYBOOK] == "verify.yml"
-    order = [*CHECKS, "images", "cni_plugins", "multus", "networks", "device_plugin"]
+    order = [*CHECKS, "images", "cni_plugins", "multus", "networks", "device_plugin", "node_agent"]
     assert roles("cluster") == order
     assert "serial" not in play("cluster")
 
@@ -210,16 +212,9 @@ def test_vdpa_devices_wait_where_their_vfs_do():
 
 def test_teardown_goes_the_other_way():
     order = [role for role in roles("teardown") if "rollout" not in role]
-    assert order == [
-        "kubernetes/kubelet",
-        "ovs_dpdk",
-        "vdpa",
-        "sriov",
-        "dpdk",
-        "kernel_args",
-        "hugepages",
-        "boot_engine",
-    ]
+    # Programs of the agent have VFs and hugepages open.
+    of_nodes = ["kubernetes/kubelet", "ovs_dpdk", "vdpa", "sriov", "dpdk", "kernel_args", "hugepages", "boot_engine"]
+    assert order == ["node_agent/nodes", *of_nodes]
     for role in order:
         assert play("teardown")["vars"][f"{role.split('/')[0]}_state"] == "absent"
     assert roles("teardown")[0] == "rollout/out"
@@ -229,7 +224,8 @@ def test_teardown_goes_the_other_way():
 def test_teardown_of_the_cluster_goes_the_other_way():
     look, before, _nodes, after, last = plays("teardown")
     assert [short(step) for step in steps(before)] == ["device_plugin/nodes"]
-    assert [short(step) for step in steps(after)] == ["device_plugin/objects", "networks", "multus", "cni_plugins"]
+    gone = ["node_agent/objects", "device_plugin/objects", "networks", "multus", "cni_plugins"]
+    assert [short(step) for step in steps(after)] == gone
     assert [short(step) for step in steps(look)] == ["rollout/order"]
     assert [short(step) for step in steps(last)] == ["rollout/out", "images", "kubernetes", "container_runtime"]
     assert last["serial"] == 1 and last["hosts"].index("leaves_first") < last["hosts"].index("leaves_last")

@@ -111,20 +111,37 @@ def test_what_a_node_has_does_not_hang_on_networks():
 
 def test_members_by_their_names_in_the_cluster():
     seen = {"devices": [], "fingerprint": "f", "boot_id": "b"}
+    agent = {"pools": [{"name": "a"}]}
     hosts = {
-        "host1": {"seen": seen, "fastpath_node_name": "node1.example.com", "fastpath_resource_prefix": "e.com"},
+        "host1": {
+            "fastpath_node_agent": agent,
+            "seen": seen,
+            "fastpath_node_name": "node1.example.com",
+            "fastpath_resource_prefix": "e.com",
+        },
         "host2": {"seen": {"failed": True}},
         "host3": {},
         "host4": {"seen": seen, "join": {"joins": True}},
         "host5": {"seen": seen, "join": {"skipped": True}},
     }
+    said = dict.fromkeys(("pools", "prefix", "agent", "hugepages"))
     found = {
-        "node1.example.com": {**seen, "pools": None, "prefix": "e.com", "joins": False},
-        "host4": {**seen, "pools": None, "prefix": None, "joins": True},
-        "host5": {**seen, "pools": None, "prefix": None, "joins": False},
+        "node1.example.com": {**seen, **said, "prefix": "e.com", "joins": False, "agent": agent},
+        "host4": {**seen, **said, "joins": True},
+        "host5": {**seen, **said, "joins": False},
     }
     assert FILTERS["cluster_members"](hosts, "seen", "join") == found
     assert not FILTERS["cluster_members"](hosts, "seen")["host4"]["joins"]
     for name in ("cluster_members", "cluster_variables"):
         with pytest.raises(AnsibleFilterError, match="variables of nodes by name"):
             FILTERS[name]("x", *(["seen"] if name == "cluster_members" else []))
+
+
+def test_what_an_agent_is_met_with_comes_along_where_there_is_one():
+    layers = {"fastpath_hugepages": [], "fastpath_ovs": {"bridges": []}, "fastpath_kubelet": {}}
+    agent = {"fastpath_node_agent": {"pools": [{"name": "a"}]}}
+    hosts = {"a": {**layers, **agent}, "b": layers, "c": {**layers, "fastpath_node_agent": {"pools": []}}}
+    found = FILTERS["cluster_variables"](hosts)
+    assert found["a"] == {**layers, **agent}
+    assert found["b"] == {}
+    assert found["c"] == {"fastpath_node_agent": {"pools": []}}

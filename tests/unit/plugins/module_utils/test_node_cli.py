@@ -284,6 +284,7 @@ def test_the_real_registry(tmp_path):
         "kube_join",
         "kubelet",
         "images",
+        "node_agent",
     ]
     assert [name for name, entry in _concerns.REGISTRY.items() if entry.at_boot] == ["hugepages", "sriov", "vdpa"]
     for name, entry in _concerns.REGISTRY.items():

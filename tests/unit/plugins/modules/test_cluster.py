@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._kube import Kube, NoAnswer
 from ansible_collections.nfv.fastpath.plugins.modules import (
+    agent_groups,
     cluster_objects,
     cluster_spec_info,
     cluster_verify,
@@ -22,14 +23,16 @@ from ansible_collections.nfv.fastpath.plugins.modules import (
     cni_plugins,
     device_plugin,
     member_info,
+    node_agent,
     node_service,
+    socket_map,
 )
 from ansible_collections.nfv.fastpath.tests.unit.cluster_items import daemonset, node, pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
 from ansible_collections.nfv.fastpath.tests.unit.fake_node import FakeNode
 from ansible_collections.nfv.fastpath.tests.unit.module_run import KEYS, run
 
-OF_CLUSTER = (cluster_objects, cluster_verify, device_plugin, node_service)
+OF_CLUSTER = (agent_groups, cluster_objects, cluster_verify, device_plugin, node_service)
 ACCESS = {"kubeconfig": "/nonexistent"}
 
 
@@ -169,3 +172,36 @@ def test_plugins_from_the_archive_to_the_node(tmp_path, monkeypatch):
 def test_refusals_of_plugins(tmp_path):
     result = run(cni_bundle, names=["nowhere"], cache=str(tmp_path))
     assert result["failed"] and "fastpath_cni_archives" in result["msg"]
+
+
+def test_groups_of_agents(cluster):
+    agent = {"pools": [{"name": "ports", "backend": "ovs", "bridge": "br0"}]}
+    members = {"node1": {"devices": [], "agent": agent}}
+    result = run(agent_groups, **ACCESS, members=members)
+    assert set(result) >= KEYS | {"groups", "members", "host_nics"}
+    (group,) = result["groups"]
+    documented = yaml.safe_load(agent_groups.RETURN)["groups"]["contains"]
+    assert set(group) == set(documented)
+    ahead = run(agent_groups, **ACCESS, members=members, assign=True, check=True)
+    assert [step["action"] for step in ahead["operations"]] == ["move_node_agent", "offer_ports"]
+    assert cluster.writes == []
+    wrong = run(agent_groups, **ACCESS, members={"node1": {"devices": [], "agent": {"pool": []}}})
+    assert wrong["problems"][0]["variable"] == "fastpath_node_agent.pool"
+
+
+def test_the_map_of_a_node_without_an_agent(tmp_path, monkeypatch):
+    fake = FakeNode(tmp_path)
+    monkeypatch.setattr(socket_map, "Host", lambda: fake)
+    result = run(socket_map)
+    assert (result["entries"], result["failed_checks"]) == ([], 1)
+    assert run(socket_map, sriov=[{"pf": {"address": 1080.0}, "num_vfs": 1}])["problems"]
+
+
+def test_the_nodes_side_of_an_agent(tmp_path, monkeypatch):
+    fake = FakeNode(tmp_path)
+    monkeypatch.setattr(node_agent, "Host", lambda: fake)
+    result = run(node_agent, spec={"pools": [{"name": "a"}]}, check=True)
+    assert set(result) >= KEYS
+    assert [step["action"] for step in result["operations"]] == ["save_desired", "write_unit", "mount"]
+    assert run(node_agent, state="absent")["changed"] is False
+    assert run(node_agent, spec={"pools": 1})["problems"][0]["variable"] == "fastpath_node_agent.pools"
