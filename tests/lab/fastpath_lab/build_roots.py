@@ -53,9 +53,10 @@ _MASKED = (
 )
 
 
-def _mmdebstrap(
+def mmdebstrap(
     target: Path, log: Path, release: str, packages: tuple[str, ...], sources: list[str], options: list[str]
 ) -> None:
+    """Make a root with packages."""
     argv = [
         "mmdebstrap",
         "--mode=root",
@@ -83,7 +84,7 @@ def qemu_root(cache: Cache, spec: QemuRoot) -> Path:
             options.append(f'--aptopt=APT::Default-Release "{spec.release}-backports"')
         root = work / "root"
         with step("QEMU root"):
-            _mmdebstrap(root, work / "build.log", spec.release, spec.packages, sources, options)
+            mmdebstrap(root, work / "build.log", spec.release, spec.packages, sources, options)
         for name in ("vm", "base", "console", "run/netns"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "etc/resolv.conf").write_text("", encoding="utf-8")
@@ -113,7 +114,7 @@ def guest_root(cache: Cache, spec: Image) -> Path:
         sources = [f"deb {mirror} {spec.release} main", f"deb {mirror} {spec.release}-updates main"]
         root = work / "root"
         with step("guest root"):
-            _mmdebstrap(root, work / "build.log", spec.release, spec.packages, sources, [])
+            mmdebstrap(root, work / "build.log", spec.release, spec.packages, sources, [])
             _configure(root, work / "build.log")
 
     inputs = {
@@ -180,7 +181,7 @@ def vdpa_module(cache: Cache, topology: Topology, guest: Path) -> Path:
         packages = (f"linux-headers-{version}", KERNEL_SOURCE, "make", "gcc", "xz-utils", "kmod")
         # Only those files are needed of a package that is a gigabyte when unpacked.
         with step("module vp_vdpa"):
-            _mmdebstrap(
+            mmdebstrap(
                 root,
                 log,
                 release,

@@ -18,7 +18,7 @@ from .errors import LabError
 if TYPE_CHECKING:
     from .lab import Lab
 
-COMMANDS = ("control-plane", "join", "members", "load-images", "kubectl")
+COMMANDS = ("control-plane", "join", "members", "load-images", "agent-images", "kubectl")
 _ACTIONS = {
     "up": "bring it up, the lab's network included",
     "down": "end it and forget what the cluster had",
@@ -47,6 +47,7 @@ def add(commands: Any) -> None:
         ("load-images", "put the cluster's images into the containerd of nodes"),
     ):
         new(name, text).add_argument("nodes", nargs="*", metavar="NODE")
+    new("agent-images", "build the node agent's image and a workload's, and push them to the lab's registry")
     text = "kubectl on the lab's cluster"
     # What looks like an option here is kubectl's.
     kubectl = commands.add_parser("kubectl", help=text, description=text, prefix_chars="\0", add_help=False)
@@ -63,6 +64,8 @@ def run(lab: Lab, options: argparse.Namespace) -> None:
             members.restore(plane, options.nodes)
         case "load-images":
             plane.load_images(options.nodes)
+        case "agent-images":
+            plane.push_agent_images()
         case "kubectl":
             _kubectl(plane, options.argv)
         case _:

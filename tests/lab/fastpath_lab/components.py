@@ -16,7 +16,7 @@ from . import golang
 from .cache import Cache
 from .golang import MODULES, GoSet, pinned
 from .progress import say
-from .sources import Unavailable, build_from_source, fetch
+from .sources import Unavailable, build_from_source, fetch, of_collection
 
 _KUBERNETES = "k8s.io/kubernetes"
 _VERSION = "k8s.io/component-base/version"
@@ -96,6 +96,12 @@ STAND_INS = {
     "whereabouts": "nothing takes its place: use host-local or static",
     "sriov-network-device-plugin": "nothing takes its place",
 }
+
+
+def collection_image(name: str) -> str:
+    """Return repository and tag of an image of the collection's list, without its registry."""
+    entry = of_collection("_artefact_list").IMAGES[name]
+    return f"{entry['repository'].partition('/')[2]}:{entry['tag']}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import components, extras, images, join, network, pki, process, services
+from . import agent_images, components, extras, images, join, network, pki, process, services
 from .cache import remove
 from .errors import LabError
 from .netns import Connection, connect
@@ -168,7 +168,7 @@ class ControlPlane:
         self._wait("etcd", lambda: self._listens("127.0.0.1", 2379))
         self._spawn("kube-apiserver", services.api_server(place, self.topology))
         network.batch(self.lab.netns, services.pod_routes(self.topology))
-        pushing = Registry(self.lab.netns, self.topology.network.gateway, self.topology.cluster.registry_port)
+        pushing = self._registry()
         self._wait("registry", pushing.ready)
         if made:
             pushing.push(made)
@@ -348,6 +348,14 @@ class ControlPlane:
             return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
         process.wait_until(ready, _NODE_SECONDS, f"{name}: Ready", interval=0.5)
+
+    def _registry(self) -> Registry:
+        return Registry(self.lab.netns, self.topology.network.gateway, self.topology.cluster.registry_port)
+
+    def push_agent_images(self) -> None:
+        """Build the images of the node agent and of its workload, and push them to the registry."""
+        made = agent_images.layout(self.lab.cache, self.topology.extras.release)
+        say(f"pushed {self._registry().push(made)} images of the node agent")
 
     def load_images(self, names: Sequence[str]) -> None:
         """Put all images into the containerd of nodes."""

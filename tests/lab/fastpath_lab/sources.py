@@ -50,7 +50,7 @@ def mirror(checkout: Path = CHECKOUT) -> str:
     return str(beside) if beside.is_dir() else ""
 
 
-def _collection(module: str) -> Any:
+def of_collection(module: str) -> Any:
     """Import a part of the collection, which needs no Ansible for that: only its names."""
     for name, folders in (("ansible_collections", []), ("ansible_collections.nfv", []), (_COLLECTION, [str(CHECKOUT)])):
         package = types.ModuleType(name)
@@ -61,13 +61,20 @@ def _collection(module: str) -> Any:
 
 def fetch(name: str) -> Archive:
     """Return an archive of the list. Raises Unavailable with all that was tried."""
-    errors, found = _collection("_errors"), _collection("_artefact_fetch")
-    artefact = _collection("_artefacts").artefacts()[name]
+    errors, found = of_collection("_errors"), of_collection("_artefact_fetch")
+    artefact = of_collection("_artefacts").artefacts()[name]
     try:
         got = found.Fetcher(found.default_cache(), mirror()).fetch(artefact)
     except errors.FastpathError as error:
         raise Unavailable(str(error.message)) from error
     return Archive(name, artefact.version, Path(got.path), got.sha256, got.source.where, got.source.replaces)
+
+
+def agent_tree() -> dict[str, str]:
+    """Return the node agent's files as they go into an image: text by path."""
+    of_collection("_errors")
+    found: dict[str, str] = __import__(f"{_COLLECTION}.plugins.plugin_utils._agent_tree", fromlist=["*"]).agent_tree()
+    return found
 
 
 def _inside(name: str) -> bool:
