@@ -21,6 +21,8 @@ options:
     description:
       - The images, a list of mappings with C(name), C(tag), and either C(context), a folder on the controller with a
         C(file) (C(Containerfile)) and C(args), or C(archive), an OCI archive that somebody else made.
+      - With C(own) instead of these two it is an image of the collection. V(node-agent) has the node agent, and DPDK's
+        C(dpdk-vdpa) and C(dpdk-testpmd), which are compiled from source as it is built.
       - It is checked by the module itself, which reports all problems at once.
     type: raw
   registry:
@@ -45,6 +47,14 @@ options:
     description:
       - The folder of the cache. By default C(fastpath/images) in the user's cache folder.
     type: path
+  mirror:
+    description:
+      - A folder with sources, which is looked at first, for images of the collection.
+    type: path
+  artefacts:
+    description:
+      - Other versions and checksums than those of the collection's list, as P(nfv.fastpath.artefact#module) takes them.
+    type: raw
 requirements:
   - buildah or podman on the controller, for what is built or pushed
 attributes:
@@ -110,10 +120,13 @@ def main() -> None:
             "way": {"type": "str", "choices": ["push", "load"]},
             "plain_http": {"type": "bool", "default": False},
             "cache": {"type": "path"},
+            "mirror": {"type": "path"},
+            "artefacts": {"type": "raw"},
         },
         supports_check_mode=True,
     )
-    task = ImageBundleTask(**module.params)
+    names = ("builds", "registry", "way", "plain_http", "cache")
+    task = ImageBundleTask(**{name: module.params[name] for name in names})
     run_guarded(module, lambda: task.result(module.check_mode))
 
 

@@ -31,6 +31,7 @@ STUB = (CHECKOUT / "tests/integration/stub_module.py").read_text()
 PARTS = ("ansible.cfg", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
 # The others talk to the cluster or write the report. What a node has is read, and this machine has nothing.
 REAL = {
+    "agent_groups",
     "cluster_objects",
     "cluster_spec_info",
     "cluster_verify",
@@ -243,6 +244,48 @@ def test_3_a_node_that_joined_with_the_taint_gets_pods_though_it_needs_nothing_e
     site.run("site").must_pass()
     assert site.cluster.of("Node")[1]["spec"]["taints"] == [theirs]
     del site.cluster.of("Node")[1]["spec"]["taints"]
+
+
+PORTS = {"name": "ports", "backend": "ovs", "bridge": "br0", "ports": 4}
+SOCKETS: dict[str, Any] = {
+    "fastpath_node_agent": {"pools": [PORTS]},
+    "fastpath_ovs": {"other_config": {"dpdk-init": True}, "bridges": [{"name": "br0"}]},
+    "fastpath_networks": [{"name": "fast", "namespace": "apps", "type": "vdpa", "pool": "ports"}],
+}
+
+
+def test_3_sockets_wrong_input_is_refused_as_early(site):
+    wrong = {**SOCKETS, "fastpath_ovs": {"bridges": []}}
+    site.run("site", **wrong).must_fail("fastpath_node_agent.pools[0].bridge = 'br0': is no bridge of fastpath_ovs")
+    assert site.cluster.writes == []
+    assert site.calls() == {"preflight": 2}
+
+
+def test_3_sockets_come_with_the_nodes_are_found_again_and_go(site):
+    site.run("plan", **SOCKETS).must_pass()
+    assert site.cluster.writes == []
+    site.run("site", **SOCKETS).must_pass()
+    for node in site.cluster.of("Node"):
+        assert node["status"]["allocatable"]["nfv.fastpath/ports"] == "4"
+    assert len([name for name in site.cluster.names("DaemonSet") if name.startswith("node-agent-")]) == 1
+    (network,) = site.cluster.of("NetworkAttachmentDefinition")
+    assert json.loads(network["spec"]["config"])["pool"] == "ports"
+    site.run("site", **SOCKETS).must_pass()
+    assert site.cluster.writes == []
+    site.run("site", fastpath_node_agent={"pools": []}).must_pass()
+    for node in site.cluster.of("Node"):
+        assert "nfv.fastpath/ports" not in node["status"]["allocatable"]
+        assert "nfv.fastpath/node-agent" not in node["metadata"]["labels"]
+    assert not [name for name in site.cluster.names("DaemonSet") if name.startswith("node-agent-")]
+
+
+def test_3_teardown_takes_pods_with_sockets_away_before_their_agent(site):
+    site.run("site", **SOCKETS).must_pass()
+    site.cluster.put(pod("socketed", on="node1", resources={"nfv.fastpath/ports": "1"}))
+    site.run("teardown", **SOCKETS).must_fail("apps/socketed (1 x nfv.fastpath/ports)", "fastpath_disruption_ok")
+    site.run("teardown", **SOCKETS, fastpath_disruption_ok=True).must_pass()
+    assert {key[0] for key in site.cluster.items} == {"Node", "Namespace"}
+    site.run("site").must_pass()
 
 
 def test_4_pods_leave_by_consent_only_and_the_empty_node_is_looked_at_again(site):
