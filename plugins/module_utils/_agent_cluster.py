@@ -97,7 +97,7 @@ class AgentGroupsTask:
             **done.result(),
             "groups": plan.as_json(),
             "members": {group: list(names) for group, names in plan.members.items()},
-            "host_nics": {name: self._host_nics(one, numbers.get(name)) for name, one in sorted(found.items())},
+            "host_nics": {name: self._host_nics(found[name], number) for name, number in sorted(numbers.items())},
             "warnings_found": warnings,
             "scope": "cluster",
         }
@@ -127,8 +127,8 @@ class AgentGroupsTask:
         return plan_numbers(asked, {name: number for name, number in former.items() if number is not None})
 
     @staticmethod
-    def _host_nics(one: Found, number: int | None) -> list[dict[str, str]]:
-        return [] if number is None else host_nics(one.spec.host_nic, number, one.addresses)
+    def _host_nics(one: Found, number: int) -> list[dict[str, str]]:
+        return host_nics(one.spec.host_nic, number, one.addresses)
 
     def _judge_users(self, kube: Kube, plan: AgentsPlan, dry_run: bool) -> list[str]:
         """A pod's socket ends with the agent that serves it."""

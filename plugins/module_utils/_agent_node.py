@@ -33,8 +33,7 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._cpu_lists import par
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Problem, Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check, Operation, Plan
-from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map import check_map
-from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map_node import read_map
+from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map_node import settled_checks
 from ansible_collections.nfv.fastpath.plugins.module_utils._store import as_json
 
 # As the agent marks its plugins, in their first bytes.
@@ -60,7 +59,7 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
             problems.append(Problem("host_nic", host_nic, "must be a list of mappings with the key pciAddress"))
         if problems:
             raise Refused(problems)
-        text = None if host_nic is None else as_json(host_nic) if host_nic else ""
+        text = as_json(host_nic) if host_nic else None
         return AgentNode(agent, spec.get("bin_dir") or self.bin_dir, text, dict(spec.get("expected") or {}))
 
     def discover(self) -> AgentNodeState:
@@ -91,11 +90,13 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
         return planner.plan_teardown(current)
 
     def record(self, current: AgentNodeState, plan: Plan) -> dict[str, Any]:
-        """``folders``: those that the agent's pod will make, and that were not there."""
+        """``folders``: those that the pod will make, and that were not there. ``host_nic``: the file is ours."""
         kept = self.store.record()
-        if kept:
-            return kept
-        return {"folders": sorted({missing for path in SHARED_FOLDERS for missing in self._missing(path)})}
+        folders = (
+            kept.get("folders") if kept else {missing for path in SHARED_FOLDERS for missing in self._missing(path)}
+        )
+        written = any(step.action == "write_host_nic" for step in plan.operations)
+        return {"folders": sorted(folders or ()), "host_nic": written or bool(kept.get("host_nic"))}
 
     def perform(self, operation: Operation) -> None:
         getattr(self, f"_{operation.action}")(operation)
@@ -109,7 +110,7 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
             Check("node_agent.mount", self.name, MOUNT_POINT, NO_LINKS, mounted, remedy),
             Check("node_agent.mount_at_boot", self.name, UNIT, True, current.enabled, remedy),
             Check("node_agent.plugins", self.name, desired.bin_dir, dict.fromkeys(PLUGINS, SHIM), whose, remedy),
-            *check_map(read_map(self.host), desired.expected),
+            *settled_checks(self.host, desired.expected),
         ]
 
     def _whose(self, name: str) -> str:

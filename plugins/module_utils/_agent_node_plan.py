@@ -56,7 +56,7 @@ WantedBy={WANTED_BY}
 
 @dataclass(frozen=True)
 class AgentNode:
-    """``host_nic``: text of the file; None: nobody asks for it here, empty: it shall not be there.
+    """``host_nic``: text of the file; None: nobody asks for one. One that somebody else wrote then stays.
 
     ``expected``: how many devices each pool shall have.
     """
@@ -135,7 +135,7 @@ def plan(state: AgentNodeState, desired: AgentNode) -> Plan:
     if not state.enabled or state.mount is None:
         before = {"enabled": state.enabled, "mounted": state.mount is not None}
         steps.append(Operation("mount", MOUNT_POINT, before, {"enabled": True, "mounted": True}))
-    wanted = state.host_nic if desired.host_nic is None else desired.host_nic or None
+    wanted = desired.host_nic or (None if state.record.get("host_nic") else state.host_nic)
     if wanted != state.host_nic:
         steps.append(Operation("write_host_nic" if wanted else "remove_host_nic", HOST_NIC, state.host_nic, wanted))
     after = {"unit": True, "enabled": True, "mounted": True, "host_nic": wanted}
@@ -153,7 +153,7 @@ def plan_teardown(state: AgentNodeState) -> Plan:
         steps.append(Operation("unmount", MOUNT_POINT, {"enabled": state.enabled, "mounted": state.mount is not None}))
         steps.append(Operation("remove_unit", UNIT_PATH, state.unit))
     if state.record:
-        if state.host_nic is not None:
+        if state.host_nic is not None and state.record.get("host_nic"):
             steps.append(Operation("remove_host_nic", HOST_NIC, state.host_nic))
         steps += [Operation("remove_folder", path, True) for path in OWN_FOLDERS if path in state.folders]
         made = state.record.get("folders", ())

@@ -16,11 +16,13 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._device_pools import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._errors import Refused
 from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci_discovery import read_pci
+from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Check
 from ansible_collections.nfv.fastpath.plugins.module_utils._reboot import boot_id
 from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map import Seen, check_map, socket_map
 
 # Both names of it; files are read by the one without a link.
 DIRECTORY = "/run/vdpa"
+TRIES = 4
 STATUS, SOCKET_LIST, PCI_LIST = "status.json", "socketList.dat", "pciList.dat"
 
 
@@ -39,6 +41,22 @@ def read_map(host: Host, kubelet: str = "/var/lib/kubelet", clock: Callable[[], 
         boot_id=boot_id(host),
         now=clock(),
     )
+
+
+def settled_checks(
+    host: Host,
+    expected: Mapping[str, int],
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Check]:
+    """The agent writes one file after the other: what differs only for a moment is no failure."""
+    for _try in range(TRIES):
+        seen = read_map(host, clock=clock)
+        checks = check_map(seen, expected)
+        if seen.status is None or all(check.ok for check in checks):
+            break
+        pause(1.0)
+    return checks
 
 
 def map_result(host: Host, params: Mapping[str, Any], clock: Callable[[], float] = time.time) -> dict[str, Any]:

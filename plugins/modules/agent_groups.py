@@ -116,7 +116,7 @@ members:
   type: dict
   sample: {5b1f0d4f3f: [node1, node2]}
 host_nics:
-  description: Addresses of VFs by node, as M(nfv.fastpath.node_agent) takes them.
+  description: Addresses of VFs, as M(nfv.fastpath.node_agent) takes them, by node; of nodes that ask for some.
   returned: success
   type: dict
 operations:

@@ -30,8 +30,8 @@ options:
     default: /opt/cni/bin
   host_nic:
     description:
-      - Addresses of VFs, a list of mappings with C(pciAddress), C(ipAddr), C(ipMask), and C(mac). Without it the file
-        is left alone, an empty list removes it.
+      - Addresses of VFs, a list of mappings with C(pciAddress), C(ipAddr), C(ipMask), and C(mac). Without it a file
+        that the module wrote is removed, and one that somebody else wrote is left alone.
     type: list
     elements: dict
 attributes:

@@ -66,7 +66,7 @@ def dpdk(cache: Cache, release: str) -> Path:
                 (["tar", "-C", "/build/src", "--strip-components=1", "-xf", "/build/dpdk.tar.xz"], 120.0),
                 (["patch", "-d", "/build/src", "-p1", "-i", "/build/lab.patch"], 30.0),
                 (["meson", "setup", "/build/out", "/build/src", *_OPTIONS], 300.0),
-                (["ninja", "-C", "/build/out"], 3600.0),
+                (["ninja", "-C", "/build/out"], 3 * 3600.0),
                 (["strip", *(f"/build/out/{path}" for path in _PROGRAMS.values())], 60.0),
             ):
                 build_roots.in_root(root, argv, log, timeout=seconds, binds=binds)

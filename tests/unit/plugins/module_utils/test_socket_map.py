@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 from ansible_collections.nfv.fastpath.plugins.module_utils._pci import PciDevice
 from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map import Seen, check_map, socket_map
-from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map_node import map_result, read_map
+from ansible_collections.nfv.fastpath.plugins.module_utils._socket_map_node import (
+    map_result,
+    read_map,
+    settled_checks,
+)
 from ansible_collections.nfv.fastpath.tests.unit.folder_node import FolderNode
 
 A, B = "0000:02:00.1", "0000:02:00.2"
@@ -155,3 +159,19 @@ def test_lists_that_are_none(tmp_path, text):
     node.put("run/vdpa/status.json", "no JSON")
     seen = read_map(node)
     assert (seen.sockets, seen.status) == (None, None)
+
+
+def test_what_differs_for_a_moment_only_is_no_failure(tmp_path):
+    node = FolderNode(tmp_path)
+    node.put("proc/sys/kernel/random/boot_id", "boot\n")
+    node.put("run/vdpa/status.json", json.dumps({**STATUS, "devices": [], "leases": []}))
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        node.put("run/vdpa/socketList.dat", "[]")
+
+    assert all(check.ok for check in settled_checks(node, {}, lambda: 1000.0, pause))
+    assert len(pauses) == 1
+    assert not all(check.ok for check in settled_checks(node, {"fast": 1}, lambda: 1000.0, pause))
+    assert len(pauses) == 5
