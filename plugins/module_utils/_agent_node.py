@@ -11,12 +11,15 @@ from typing import Any
 
 from ansible_collections.nfv.fastpath.plugins.module_utils import _agent_node_plan as planner
 from ansible_collections.nfv.fastpath.plugins.module_utils._agent_node_plan import (
+    FOLDERS_PATH,
+    FOLDERS_TEXT,
     HOST_NIC,
     MOUNT_POINT,
     NO_LINKS,
     OTHERS,
     OWN_FOLDERS,
     PLUGINS,
+    PODS,
     SHARED_FOLDERS,
     SHIM,
     UNIT,
@@ -69,6 +72,8 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
         known = {*OWN_FOLDERS, *SHARED_FOLDERS, *self.store.record().get("folders", ())}
         return AgentNodeState(
             unit=host.read(UNIT_PATH),
+            at_boot=host.read(FOLDERS_PATH),
+            pods=host.exists(PODS),
             enabled=host.link_name(f"{folder}/{WANTED_BY}.wants/{UNIT}") is not None,
             mount=mount_options(host.read("/proc/self/mounts") or ""),
             host_nic=host.read(HOST_NIC),
@@ -109,6 +114,7 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
         return [
             Check("node_agent.mount", self.name, MOUNT_POINT, NO_LINKS, mounted, remedy),
             Check("node_agent.mount_at_boot", self.name, UNIT, True, current.enabled, remedy),
+            Check("node_agent.pods_folder", self.name, PODS, True, current.pods, remedy),
             Check("node_agent.plugins", self.name, desired.bin_dir, dict.fromkeys(PLUGINS, SHIM), whose, remedy),
             *settled_checks(self.host, desired.expected),
         ]
@@ -128,6 +134,13 @@ class AgentNodeConcern(Concern[AgentNodeState, AgentNode]):
 
     def _mount(self, _operation: Operation) -> None:
         self.host.must_run(["systemctl", "enable", "--now", UNIT])
+
+    def _make_pods_folder(self, _operation: Operation) -> None:
+        self.host.write_file(FOLDERS_PATH, FOLDERS_TEXT)
+        self.host.must_run(["systemd-tmpfiles", "--create", FOLDERS_PATH])
+
+    def _remove_at_boot(self, _operation: Operation) -> None:
+        self.host.remove(FOLDERS_PATH)
 
     def _unmount(self, _operation: Operation) -> None:
         self.host.must_run(["systemctl", "disable", "--now", UNIT], timeout=UMOUNT_SECONDS)

@@ -23,6 +23,13 @@ MOUNT_POINT = "/run/vdpa"
 UNIT = "run-vdpa.mount"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 WANTED_BY = "local-fs.target"
+# Pods name it as a volume, which the kubelet looks for before the agent is asked for anything.
+PODS = f"{MOUNT_POINT}/pods"
+FOLDERS_PATH = "/etc/tmpfiles.d/fastpath-node-agent.conf"
+FOLDERS_TEXT = f"""\
+# Made by nfv.fastpath (node_agent); the teardown removes it.
+d {PODS} 0711 root root -
+"""
 NO_LINKS = "nosymfollow"
 HOST_NIC = "/etc/fastpath/hostNic.json"
 PLUGINS = ("vdpa", "userspace", "vhostuser")
@@ -69,13 +76,16 @@ class AgentNode:
 
 @dataclass(frozen=True)
 class AgentNodeState:
-    """``mount``: options of what is mounted at the place of the sockets; None: nothing is.
+    """``mount``: options of what is mounted at the place of the sockets; None: nothing is. ``at_boot``: what makes the
+    folder of pods at a boot, ``pods``: whether it is there.
 
     ``plugins``: whose each is that is there. ``saved``: former plugins that are kept beside. ``folders``: of all that
     could be there, those that are.
     """
 
     unit: str | None = None
+    at_boot: str | None = None
+    pods: bool = False
     enabled: bool = False
     mount: tuple[str, ...] | None = None
     host_nic: str | None = None
@@ -91,6 +101,7 @@ class AgentNodeState:
             "unit": self.unit is not None,
             "enabled": self.enabled,
             "mounted": self.mount is not None,
+            "pods": self.pods,
             "host_nic": self.host_nic,
         }
 
@@ -135,10 +146,12 @@ def plan(state: AgentNodeState, desired: AgentNode) -> Plan:
     if not state.enabled or state.mount is None:
         before = {"enabled": state.enabled, "mounted": state.mount is not None}
         steps.append(Operation("mount", MOUNT_POINT, before, {"enabled": True, "mounted": True}))
+    if state.at_boot != FOLDERS_TEXT or not state.pods or state.mount is None:
+        steps.append(Operation("make_pods_folder", PODS, state.pods, True))
     wanted = desired.host_nic or (None if state.record.get("host_nic") else state.host_nic)
     if wanted != state.host_nic:
         steps.append(Operation("write_host_nic" if wanted else "remove_host_nic", HOST_NIC, state.host_nic, wanted))
-    after = {"unit": True, "enabled": True, "mounted": True, "host_nic": wanted}
+    after = {"unit": True, "enabled": True, "mounted": True, "pods": True, "host_nic": wanted}
     return Plan(tuple(steps), state.shown(), after)
 
 
@@ -152,6 +165,8 @@ def plan_teardown(state: AgentNodeState) -> Plan:
     if _ours(state.unit):
         steps.append(Operation("unmount", MOUNT_POINT, {"enabled": state.enabled, "mounted": state.mount is not None}))
         steps.append(Operation("remove_unit", UNIT_PATH, state.unit))
+    if state.at_boot == FOLDERS_TEXT:
+        steps.append(Operation("remove_at_boot", FOLDERS_PATH, state.at_boot))
     if state.record:
         if state.host_nic is not None and state.record.get("host_nic"):
             steps.append(Operation("remove_host_nic", HOST_NIC, state.host_nic))
@@ -160,7 +175,7 @@ def plan_teardown(state: AgentNodeState) -> Plan:
         steps += [
             Operation("remove_empty_folder", path, True) for path in _deepest_first(made) if path in state.folders
         ]
-    after = {"unit": False, "enabled": False, "mounted": False, "host_nic": None}
+    after = {"unit": False, "enabled": False, "mounted": False, "pods": False, "host_nic": None}
     return Plan(tuple(steps), state.shown(), after if steps else state.shown())
 
 

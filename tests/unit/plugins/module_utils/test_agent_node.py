@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Node(FolderNode):
         elif argv[1] == "disable":
             link.unlink(missing_ok=True)
             self.put("proc/self/mounts", "")
+            shutil.rmtree(Path(self.root) / "run/vdpa/pods")
+        elif argv[0] == "systemd-tmpfiles":
+            assert "nosymfollow" in (self.text("proc/self/mounts") or "")
+            assert "d /run/vdpa/pods 0711" in (self.text(argv[2][1:]) or "")
+            (Path(self.root) / "run/vdpa/pods").mkdir(mode=0o711, exist_ok=True)
         return Completed(0, "", "")
 
 
@@ -75,7 +81,8 @@ def test_first_run_second_run_teardown(node):
     ahead = apply(node, dry_run=True, host_nic=HOST_NIC)
     assert set(node.tree()) == before
     done = apply(node, host_nic=HOST_NIC)
-    assert [step.action for step in done.operations] == ["save_desired", "write_unit", "mount", "write_host_nic"]
+    actions = ["save_desired", "write_unit", "mount", "make_pods_folder", "write_host_nic"]
+    assert [step.action for step in done.operations] == actions
     assert done.operations == ahead.operations
     assert "192.0.2.1" in node.text("etc/fastpath/hostNic.json")
     assert "nosymfollow" in node.text(UNIT_PATH[1:])
@@ -107,6 +114,12 @@ def test_the_marks_are_the_agents():
     assert MARK.decode() == AGENTS_MARK
     assert _agent_node.SAVED == SAVED
     assert set(_agent_node_plan.PLUGINS) == set(PLUGINS)
+
+
+def test_a_folder_that_somebody_removed_is_made_again(node):
+    apply(node)
+    shutil.rmtree(Path(node.root) / "run/vdpa/pods")
+    assert [step.action for step in apply(node).operations] == ["make_pods_folder"]
 
 
 def test_a_node_that_nobody_touched_needs_no_teardown(node):

@@ -202,6 +202,11 @@ def test_the_nodes_side_of_an_agent(tmp_path, monkeypatch):
     monkeypatch.setattr(node_agent, "Host", lambda: fake)
     result = run(node_agent, spec={"pools": [{"name": "a"}]}, check=True)
     assert set(result) >= KEYS
-    assert [step["action"] for step in result["operations"]] == ["save_desired", "write_unit", "mount"]
+    assert [step["action"] for step in result["operations"]] == [
+        "save_desired",
+        "write_unit",
+        "mount",
+        "make_pods_folder",
+    ]
     assert run(node_agent, state="absent")["changed"] is False
     assert run(node_agent, spec={"pools": 1})["problems"][0]["variable"] == "fastpath_node_agent.pools"
