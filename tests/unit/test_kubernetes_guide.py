@@ -60,7 +60,8 @@ def test_examples_are_valid(text):
         if name in PARSERS:
             assert PARSERS[name](value)[1] == [], name
         if name == "fastpath_image_builds":
-            assert parse_builds(value)
+            # The collection's own have their folder from elsewhere.
+            assert parse_builds([entry for entry in value if "own" not in entry])
 
 
 def test_versions_are_those_of_the_code():

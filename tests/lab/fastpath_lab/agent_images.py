@@ -22,7 +22,7 @@ from .progress import step
 from .sources import CHECKOUT, agent_tree, fetch
 from .topology import Extras
 
-RECIPE = 1
+RECIPE, IMAGES_RECIPE = 1, 2
 PATCH = CHECKOUT / "tests/lab/dpdk/ifc-on-virtio.patch"
 WORKLOAD = CHECKOUT / "tests/lab/workload/socket-testpmd"
 AGENT_FOLDER = "/usr/libexec/fastpath-agent"
@@ -99,7 +99,8 @@ def base(root: Path) -> Iterator[Item]:
             elif stat.S_ISREG(status.st_mode):
                 yield Item(f"/{inside / name}", source=path, mode=stat.S_IMODE(status.st_mode) & 0o755)
     for name, target in _LINKS.items():
-        if not (root / name).is_symlink() and not (root / name).is_dir():
+        # An empty folder is one that no package has: a script would have made the link.
+        if not (root / name).is_symlink() and not ((root / name).is_dir() and any((root / name).iterdir())):
             yield Item(f"/{name}", link=target)
     yield Item("/tmp", mode=0o1777)
     yield Item("/run")
@@ -141,7 +142,7 @@ def layout(cache: Cache, release: str) -> Layout:
                 made.add(image)
 
     inputs = {
-        "recipe": RECIPE,
+        "recipe": IMAGES_RECIPE,
         "dpdk": programs.name,
         "root": root.parent.name,
         "agent": digest(tree),

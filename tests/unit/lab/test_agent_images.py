@@ -25,6 +25,7 @@ def made(tmp_path):
         (root / name).write_text(name)
     (root / "usr/bin/python3").symlink_to("python3.13")
     (root / "bin").symlink_to("usr/bin")
+    (root / "var/run").mkdir(parents=True)
     programs.mkdir()
     for name in ("dpdk-vdpa", "dpdk-testpmd"):
         (programs / name).write_text(name)

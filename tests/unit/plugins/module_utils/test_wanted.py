@@ -113,6 +113,7 @@ def test_specs_are_as_the_modules_store_them():
     assert concern_specs({"kernel_args": {"iommu": "on"}, "hugepages": [], "sriov": [1], "noiommu_ok": True}) == {
         "boot_engine": None,
         "cni_plugins": None,
+        "node_agent": None,
         "container_runtime": None,
         "dpdk": None,
         "hugepages": [],
@@ -162,3 +163,11 @@ def test_shipped_inventories_are_right(inventory):
     _wanted, problems = parse_wanted({name[len("fastpath_") :]: value for name, value in merged.items()})
     assert problems == []
     assert unknown_variables(merged) == []
+
+
+def test_an_agent_is_told_how_many_devices_its_pools_have():
+    sriov = [{"pf": {"netdev": "ens1"}, "num_vfs": 3, "vfs": [{"indexes": "0-2", "driver": "vfio-pci", "pool": "a"}]}]
+    agent = {"pools": [{"name": "a"}, {"name": "b", "backend": "ovs", "bridge": "br0"}]}
+    found = concern_specs({"sriov": sriov, "node_agent": agent})["node_agent"]
+    assert found == {"agent": agent, "expected": {"a": 3}}
+    assert concern_specs({"node_agent": {"pools": []}})["node_agent"] is None
