@@ -6,15 +6,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,33 +17,11 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._node_rollout import 
 from ansible_collections.nfv.fastpath.plugins.module_utils._plan import Operation
 from ansible_collections.nfv.fastpath.tests.unit.cluster_items import pod
 from ansible_collections.nfv.fastpath.tests.unit.fake_cluster import FakeCluster
-from fake_api import api_server, two_nodes
-from nodes import CHECKOUT, Play
+from playbook_site import ANSWERS, playbook_site
 
 pytestmark = pytest.mark.no_nodes
-STUB = (CHECKOUT / "tests/integration/stub_module.py").read_text()
-PARTS = ("ansible.cfg", "galaxy.yml", "meta", "playbooks", "plugins", "roles")
-# The others talk to the cluster or write the report. What a node has is read, and this machine has nothing.
-REAL = {
-    "agent_groups",
-    "cluster_objects",
-    "cluster_spec_info",
-    "cluster_verify",
-    "device_plugin",
-    "member_info",
-    "node_service",
-    "report",
-}
-ANSWERS: dict[str, Any] = {
-    "cni_bundle": {"manifest": {}, "archive": ""},
-    "preflight": {"needs_reboot_first": False, "disrupts": [], "in_use": False, "reboot_reasons": {}},
-    # Never "reboot", which would be this machine's.
-    "rollout": {"decision": "none", "reasons": {}},
-    "verify": {"checks": [], "failed_checks": 0, "node_facts": {}},
-}
 DISRUPTS = {**ANSWERS["preflight"], "disrupts": ["VFs change"]}
 REBOOTS = {**ANSWERS["preflight"], "reboot_reasons": {"hugepages": "pages of 1G"}}
-NETWORK = {"name": "far", "namespace": "apps", "type": "macvlan", "master": "eth0", "ipam": {"type": "static"}}
 PF = {"address": "0000:81:00.0"}
 VFS = [{"pf": PF, "num_vfs": 2, "vfs": [{"indexes": "0-1", "pool": "nic"}]}]
 OF_POOL = {"name": "fast", "namespace": "apps", "type": "sriov", "pool": "nic", "ipam": {"type": "static"}}
@@ -89,58 +61,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-class Site:
-    """A copy of the collection without what it does on nodes, and a cluster of two."""
-
-    def __init__(self, folder: Path, cluster: FakeCluster, kubeconfig: str) -> None:
-        self.folder, self.cluster, self.kubeconfig = folder, cluster, kubeconfig
-        self.collection = folder / "ansible_collections/nfv/fastpath"
-        for part in PARTS:
-            source = CHECKOUT / part
-            target = self.collection / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        for module in (self.collection / "plugins/modules").glob("*.py"):
-            if module.stem not in REAL:
-                module.write_text(f"#!/usr/bin/python\n{STUB}")
-        (self.collection / "plugins/action/ovs_dpdk.py").unlink()
-        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        # By its folder a module that is stood in for knows on which node it is.
-        hosts = {name: {**local, "ansible_remote_tmp": str(folder / name)} for name in ("node1", "node2")}
-        (folder / "hosts.json").write_text(json.dumps({"fastpath_nodes": {"hosts": hosts}}))
-
-    def run(self, name: str, with_cluster: bool = True, answers: Any = None, **variables: Any) -> Play:
-        (self.folder / "calls").write_text("")
-        (self.folder / "answers.json").write_text(json.dumps({**ANSWERS, **(answers or {})}))
-        self.cluster.forget_calls()
-        given = {
-            "fastpath_report_dir": str(self.folder / "report"),
-            "fastpath_wait_timeout": 20,
-            "rollout_multus": "none",
-            **({"fastpath_kubeconfig": self.kubeconfig, "fastpath_networks": [NETWORK]} if with_cluster else {}),
-            **variables,
-        }
-        ours = {
-            "ANSIBLE_CONFIG": str(self.collection / "ansible.cfg"),
-            "ANSIBLE_NOCOLOR": "1",
-            "STUBS": str(self.folder),
-        }
-        argv = ["--inventory", str(self.folder / "hosts.json"), "--extra-vars", json.dumps(given)]
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml", *argv],
-            cwd=self.collection,
-            env={**os.environ, **ours, "ANSIBLE_COLLECTIONS_PATH": str(self.folder)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return Play(done.returncode, done.stdout + done.stderr)
-
-    def calls(self) -> Counter[str]:
-        return Counter((self.folder / "calls").read_text().split())
-
-
 @contextmanager
 def refusing(cluster: FakeCluster, text: str, message: str) -> Iterator[None]:
     """Writes with this text are forbidden."""
@@ -158,10 +78,8 @@ def refusing(cluster: FakeCluster, text: str, message: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    cluster = two_nodes()
-    with api_server(cluster, folder) as kubeconfig:
-        yield Site(folder, cluster, kubeconfig)
+    with playbook_site(tmp_path_factory.mktemp("site")) as made:
+        yield made
 
 
 def test_1_without_a_cluster_every_node_is_looked_at_once(site):
@@ -244,48 +162,6 @@ def test_3_a_node_that_joined_with_the_taint_gets_pods_though_it_needs_nothing_e
     site.run("site").must_pass()
     assert site.cluster.of("Node")[1]["spec"]["taints"] == [theirs]
     del site.cluster.of("Node")[1]["spec"]["taints"]
-
-
-PORTS = {"name": "ports", "backend": "ovs", "bridge": "br0", "ports": 4}
-SOCKETS: dict[str, Any] = {
-    "fastpath_node_agent": {"pools": [PORTS]},
-    "fastpath_ovs": {"other_config": {"dpdk-init": True}, "bridges": [{"name": "br0"}]},
-    "fastpath_networks": [{"name": "fast", "namespace": "apps", "type": "vdpa", "pool": "ports"}],
-}
-
-
-def test_3_sockets_wrong_input_is_refused_as_early(site):
-    wrong = {**SOCKETS, "fastpath_ovs": {"bridges": []}}
-    site.run("site", **wrong).must_fail("fastpath_node_agent.pools[0].bridge = 'br0': is no bridge of fastpath_ovs")
-    assert site.cluster.writes == []
-    assert site.calls() == {"preflight": 2}
-
-
-def test_3_sockets_come_with_the_nodes_are_found_again_and_go(site):
-    site.run("plan", **SOCKETS).must_pass()
-    assert site.cluster.writes == []
-    site.run("site", **SOCKETS).must_pass()
-    for node in site.cluster.of("Node"):
-        assert node["status"]["allocatable"]["nfv.fastpath/ports"] == "4"
-    assert len([name for name in site.cluster.names("DaemonSet") if name.startswith("node-agent-")]) == 1
-    (network,) = site.cluster.of("NetworkAttachmentDefinition")
-    assert json.loads(network["spec"]["config"])["pool"] == "ports"
-    site.run("site", **SOCKETS).must_pass()
-    assert site.cluster.writes == []
-    site.run("site", fastpath_node_agent={"pools": []}).must_pass()
-    for node in site.cluster.of("Node"):
-        assert "nfv.fastpath/ports" not in node["status"]["allocatable"]
-        assert "nfv.fastpath/node-agent" not in node["metadata"]["labels"]
-    assert not [name for name in site.cluster.names("DaemonSet") if name.startswith("node-agent-")]
-
-
-def test_3_teardown_takes_pods_with_sockets_away_before_their_agent(site):
-    site.run("site", **SOCKETS).must_pass()
-    site.cluster.put(pod("socketed", on="node1", resources={"nfv.fastpath/ports": "1"}))
-    site.run("teardown", **SOCKETS).must_fail("apps/socketed (1 x nfv.fastpath/ports)", "fastpath_disruption_ok")
-    site.run("teardown", **SOCKETS, fastpath_disruption_ok=True).must_pass()
-    assert {key[0] for key in site.cluster.items} == {"Node", "Namespace"}
-    site.run("site").must_pass()
 
 
 def test_4_pods_leave_by_consent_only_and_the_empty_node_is_looked_at_again(site):
