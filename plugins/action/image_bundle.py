@@ -25,9 +25,11 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         cache = arguments.get("cache") or os.path.join(os.path.dirname(default_cache()), "images")
         fetcher = Fetcher(default_cache(), arguments.get("mirror") or "")
+
+        def fetch(name: str) -> str:
+            return str(fetcher.fetch(artefacts(arguments.get("artefacts"))[name]).path)
+
         try:
-            overrides = arguments.get("artefacts")
-            fetch = lambda name: str(fetcher.fetch(artefacts(overrides)[name]).path)  # noqa: E731
             arguments["builds"] = with_contexts(arguments.get("builds"), cache, fetch)
         except FastpathError as error:
             return {**result, "failed": True, "changed": False, "msg": error.message}

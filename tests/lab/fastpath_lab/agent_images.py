@@ -117,7 +117,7 @@ def images(root: Path, programs: Path, tree: dict[str, str]) -> list[Image]:
     )
     agent = [Item(f"{AGENT_FOLDER}/{path}", text=text, mode=_mode(path)) for path, text in sorted(tree.items())]
     program = Item("/usr/bin/fastpath-agent", link=f"{AGENT_FOLDER}/fastpath-agent")
-    workload = Item("/usr/bin/socket-testpmd", text=WORKLOAD.read_text(encoding="utf-8"))
+    workload = Item("/usr/bin/socket-testpmd", text=f"#!/usr/bin/python3\n{WORKLOAD.read_text(encoding='utf-8')}")
     name, _colon, tag = components.collection_image("node-agent").rpartition(":")
     return [
         Image(name, tag, (*common, *agent, program), ("/usr/bin/fastpath-agent", "keep")),

@@ -67,8 +67,8 @@ def node(tmp_path):
     return Node(tmp_path)
 
 
-def apply(node: Node, dry_run: bool = False, agent: Any = AGENT, host_nic: Any = None) -> Plan:
-    spec = {"agent": agent, "bin_dir": "/opt/cni/bin", "host_nic": host_nic}
+def apply(node: Node, dry_run: bool = False, agent: Any = None, host_nic: Any = None) -> Plan:
+    spec = {"agent": agent or AGENT, "bin_dir": "/opt/cni/bin", "host_nic": host_nic}
     return converge(AgentNodeConcern(node), Request(spec, dry_run=dry_run))
 
 
