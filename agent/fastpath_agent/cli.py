@@ -22,7 +22,6 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._host import Host
 from fastpath_agent import config as configuration
 from fastpath_agent.config import Config
 from fastpath_agent.keeper import Keeper
-from fastpath_agent.service import Service
 
 PROBE_SECONDS = 8.0
 BAD_CONFIGURATION = 2
@@ -70,6 +69,9 @@ def _keep(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _run(options: argparse.Namespace, out: TextIO) -> int:
+    # Here, since no other command needs the whole agent.
+    from fastpath_agent.service import Service
+
     _log(options)
     os.umask(0o022)
     config = configuration.load(options.config)

@@ -32,6 +32,8 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._hugepages_spec impor
 
 CONFIG_KEY, POD_KEY = "config.json", "pod.json"
 KUBELET, BIN_DIR = "/var/lib/kubelet", "/opt/cni/bin"
+# Who listens everywhere is asked at home.
+_LOCAL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _UNITS = ((1024 * 1024, "Gi"), (1024, "Mi"), (1, "Ki"))
 
 
@@ -85,14 +87,22 @@ class AgentPod:
             "devices": self.devices,
             "ovs": self.ovs,
             "hugepages": dict(self.hugepages),
+            "probe": self.probe,
         }
+
+    @property
+    def probe(self) -> dict[str, Any]:
+        """Where the kubelet of the node asks the agent: on the node's own network, at what it listens on."""
+        host, _colon, port = json.loads(self.config)["listen"].rpartition(":")
+        host = host.strip("[]")
+        return {"host": _LOCAL.get(host, host), "port": int(port)}
 
 
 def parse_pod(data: Mapping[str, str]) -> AgentPod | None:
     """Back from a ConfigMap; None where somebody edited it so that nobody knows what it says."""
     try:
         needs = json.loads(data[POD_KEY])
-        return AgentPod(
+        pod = AgentPod(
             config=data[CONFIG_KEY],
             devices=bool(needs["devices"]),
             ovs=bool(needs["ovs"]),
@@ -100,6 +110,7 @@ def parse_pod(data: Mapping[str, str]) -> AgentPod | None:
             ports={str(name): int(count) for name, count in needs["ports"].items()},
             resources=tuple(map(str, needs["resources"])),
         )
+        return pod if pod.probe else None
     except (ValueError, LookupError, AttributeError, TypeError):
         return None
 

@@ -110,6 +110,10 @@ groups:
       description: The pod's limits of hugepages, by resource.
       type: dict
       sample: {hugepages-2Mi: 256Mi}
+    probe:
+      description: Where the kubelet asks whether the agent is alive and ready.
+      type: dict
+      sample: {host: 127.0.0.1, port: 9465}
 members:
   description: Nodes by group.
   returned: success

@@ -81,9 +81,10 @@ def node_agent(*pods: AgentPod) -> list[dict[str, Any]]:
     )
 
 
+LISTENING = '{"listen": "127.0.0.1:9465"}\n'
 AGENTS = [
-    AgentPod("{}\n", devices=True, hugepages={"hugepages-2Mi": "256Mi"}, resources=("example.com/vdpa_a",)),
-    AgentPod("{}\n", ovs=True, ports={"example.com/ovs_a": 8}, resources=("example.com/ovs_a",)),
+    AgentPod(LISTENING, devices=True, hugepages={"hugepages-2Mi": "256Mi"}, resources=("example.com/vdpa_a",)),
+    AgentPod(LISTENING, ovs=True, ports={"example.com/ovs_a": 8}, resources=("example.com/ovs_a",)),
 ]
 GROUPS = [
     group(PoolDevices("igb_dpdk", "0000:81:00.0", (0, 1), "vfio-pci")),

@@ -70,6 +70,25 @@ def test_what_the_pod_needs():
 
 
 @pytest.mark.parametrize(
+    ("listen", "host", "port"),
+    [
+        ("127.0.0.1:9465", "127.0.0.1", 9465),
+        (":9465", "127.0.0.1", 9465),
+        ("0.0.0.0:80", "127.0.0.1", 80),
+        ("[::]:80", "::1", 80),
+        ("[fd00::1]:80", "fd00::1", 80),
+    ],
+)
+def test_the_kubelet_asks_it_where_it_listens(listen, host, port):
+    assert pod({**AGENT, "listen": listen}).as_json()["probe"] == {"host": host, "port": port}
+
+
+@pytest.mark.parametrize("config", ["", "{}", '{"listen": "nowhere"}'])
+def test_a_configuration_that_somebody_edited_is_not_understood(config):
+    assert parse_pod({"config.json": config, "pod.json": pod().needs}) is None
+
+
+@pytest.mark.parametrize(
     ("pages", "wanted"),
     [
         # Three devices with 64 MiB, one with 128.
