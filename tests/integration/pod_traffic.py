@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: nfv.fastpath contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Packets between pods that have nothing but a socket: a testpmd in each, which finds it by network-status alone."""
+"""Packets between pods that have nothing but a socket: a testpmd in each, which finds it by network-status alone.
+
+Or nothing but the device file of a vDPA device, the only one in the pod.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ MAC = re.compile(r"MAC address: ((?:[0-9A-F]{2}:){5}[0-9A-F]{2})[\s\S]*testpmd> 
 # Of others on the wire: neighbours that look for each other.
 STRAY = 40
 SOCKETS = "/var/lib/cni/usrspcni"
+IMAGE = f"{REGISTRY}/fastpath/testpmd:1"
+DEVICE_FILES = "/dev/vhost-vdpa-*"
 
 
 def socket_pod(name: str, node: str, pool: str, own_folder: bool = True) -> dict[str, Any]:
     """The same for every back end but for the pool. Not ``own_folder``: it asks for the folder of all pods' sockets."""
     made = pod(name, node, "fast", {pool: 1}, **{"hugepages-2Mi": "128Mi", "memory": "256Mi"})
     (container,) = made["spec"]["containers"]
-    container["image"] = f"{REGISTRY}/fastpath/testpmd:1"
+    container["image"] = IMAGE
     container["env"] = [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
     part = {"subPathExpr": "$(POD_UID)"} if own_folder else {}
     container["volumeMounts"] = [
@@ -39,17 +44,28 @@ def socket_pod(name: str, node: str, pool: str, own_folder: bool = True) -> dict
     return made
 
 
+def device_pod(name: str, node: str, pool: str) -> dict[str, Any]:
+    """No network but the cluster's own, no privilege, and a device of the pool."""
+    made = pod(name, node, "", {pool: 1}, **{"hugepages-2Mi": "128Mi", "memory": "256Mi"})
+    del made["metadata"]["annotations"]
+    (container,) = made["spec"]["containers"]
+    del container["securityContext"]
+    container["image"] = IMAGE
+    made["spec"]["terminationGracePeriodSeconds"] = 1
+    return made
+
+
 def resource(pool: str) -> str:
     return f"{PREFIX}/{pool}"
 
 
 class PodTestpmd(Testpmd):
-    """An interactive testpmd in a pod."""
+    """An interactive testpmd in a pod. ``where``: the interface that has the socket, or a pattern of device files."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, where: str = "net1") -> None:
         self.node, self.name, self.said = name, name, ""
         self._child = subprocess.Popen(
-            [LAB, "kubectl", "exec", "-i", name, "--", "socket-testpmd", "net1"],
+            [LAB, "kubectl", "exec", "-i", name, "--", "socket-testpmd", where],
             cwd=CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,9 +89,9 @@ class PodTestpmd(Testpmd):
             self._child.wait(10)
 
 
-def exchange(first: str, second: str) -> Counters:
+def exchange(first: str, second: str, where: str = "net1") -> Counters:
     """Packets to and fro between two pods; what either sent has arrived at the other. What ``first`` counted."""
-    with PodTestpmd(second) as answering, PodTestpmd(first) as asking:
+    with PodTestpmd(second, where) as answering, PodTestpmd(first, where) as asking:
         for side, peer in ((answering, asking), (asking, answering)):
             side.do(f"set eth-peer 0 {peer.mac}")
             side.do("set fwd macswap")
