@@ -33,6 +33,8 @@ _TOOLS = (
 # What the programs and the agent need at run time.
 _PACKAGES = ("base-files", "busybox-static", "coreutils", "libnuma1", "python3", "python3-grpcio")
 _DRIVERS = ("bus/pci", "bus/vdev", "mempool/ring", "net/e1000", "net/null", "net/vhost", "net/virtio", "vdpa/ifc")
+# Beside those that DPDK never leaves out: vhost, and what vhost is linked with.
+_LIBRARIES = ("cryptodev", "dmadev", "vhost")
 _OPTIONS = (
     "-Dbuildtype=release",
     "-Ddefault_library=static",
@@ -41,6 +43,7 @@ _OPTIONS = (
     "-Dexamples=vdpa",
     "-Denable_apps=test-pmd",
     f"-Denable_drivers={','.join(_DRIVERS)}",
+    f"-Denable_libs={','.join(_LIBRARIES)}",
 )
 _PROGRAMS = {"dpdk-vdpa": "examples/dpdk-vdpa", "dpdk-testpmd": "app/dpdk-testpmd"}
 _LEFT_OUT = (
