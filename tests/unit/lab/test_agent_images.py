@@ -94,3 +94,13 @@ def test_the_workload_takes_path_mode_and_address_from_the_status(tmp_path, monk
     monkeypatch.setitem(program["interface"].__globals__, "WAIT_SECONDS", 0.0)
     with pytest.raises(SystemExit, match="eth0 has no socket"):
         program["interface"]("eth0")
+
+
+def test_the_workload_takes_the_only_device_file(tmp_path):
+    program = runpy.run_path(str(agent_images.WORKLOAD))
+    (tmp_path / "vhost-vdpa-3").touch()
+    pattern = f"{tmp_path}/vhost-vdpa-*"
+    assert program["device_file"](pattern) == f"net_virtio_user0,path={tmp_path}/vhost-vdpa-3,queues=1,queue_size=64"
+    (tmp_path / "vhost-vdpa-4").touch()
+    with pytest.raises(SystemExit, match="one device was expected"):
+        program["device_file"](pattern)
