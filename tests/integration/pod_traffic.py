@@ -95,7 +95,12 @@ def exchange(first: str, second: str, where: str = "net1") -> Counters:
         for side, peer in ((answering, asking), (asking, answering)):
             side.do(f"set eth-peer 0 {peer.mac}")
             side.do("set fwd macswap")
-        answering.do("start")
+        # What neighbours sent before is counted by the first start.
+        for side in (answering, asking):
+            side.do("start")
+        asking.do("stop")
+        for side in (answering, asking):
+            side.do("clear port stats all")
         asking.do("start tx_first 4")
         wait_until(lambda: asking.counters().received >= ENOUGH, f"{ENOUGH} packets are back in {first}")
         asking.do("stop")
