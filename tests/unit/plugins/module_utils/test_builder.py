@@ -35,6 +35,16 @@ from ansible_collections.nfv.fastpath.plugins.module_utils._recipes import Recip
 
 KEY = "0123456789abcdef"
 ELF = b"\x7fELF" + b"\x00GLIBC_2.34\x00GLIBC_2.9\x00GLIBC_PRIVATE\x00"
+PACKAGES = """Package: gcc
+Status: install ok installed
+Version: 4:14.2.0-1
+
+Package: gcc-14-base
+Version: 14.2.0-19
+
+Package: libc6
+Version: 2.41-12
+"""
 MANIFEST = Manifest("dpdk", "1", KEY, "x86_64", "x86-64-v2", flags_of("x86-64-v2"), "debian", "trixie")
 
 
@@ -55,6 +65,8 @@ class FakeMachine:
             target = Path(argv[argv.index("--directory") + 1])
             self.calls.append(["tar", argv[3].rsplit("/", 1)[-1]])
             (target / "unpacked").touch()
+            (target / "var/lib/dpkg").mkdir(parents=True, exist_ok=True)
+            (target / "var/lib/dpkg/status").write_text(PACKAGES)
             return Completed(0, "", "")
         assert argv[:4] == ["nice", "-n", "10", "unshare"]
         box = json.loads(argv[-1])
@@ -133,6 +145,7 @@ def test_a_build_from_nothing_to_an_archive(tmp_path, machine, mirror):
     assert manifest.commands == ("bin/dpdk-testpmd", "bin/dpdk-vdpa")
     assert manifest.sha256 == file_sha256(built.archive)
     assert manifest.source["kind"] == "mirror"
+    assert manifest.built_with == {"gcc": "4:14.2.0-1", "libc6": "2.41-12"}
     assert set(built.seconds) == {"root", "unpack", "configure", "install", "pack"}
 
 
