@@ -4,13 +4,12 @@
 """Seven pods at a time on an emulated node, with a VF and an address each, against the same pods without.
 
 Both kinds of rounds take turns in one run. A round starts its pods, waits until all are ready, and ends when all are
-gone; after the last one every VF, network namespace and address has to be back. FASTPATH_BENCH_ROUNDS sets how many
-have VFs (3; 20 by ``make bench-pods``). Nodes are fresh again afterwards.
+gone; after the last one every VF, network namespace and address has to be back, which the same look saw while pods had
+them. FASTPATH_BENCH_ROUNDS sets how many have VFs (3; 20 by ``make bench-pods``). Nodes are fresh again afterwards.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import statistics
@@ -31,6 +30,8 @@ ROUNDS = int(os.environ.get("FASTPATH_BENCH_ROUNDS", "3"))
 # One without VFs after so many with.
 TURN = max(1, ROUNDS // 5)
 LIMIT = 2.0
+# What a node without pods of its own has none of.
+NOTHING_OF = ("namespaces", "addresses of the default network", "addresses", "VFs kept by the plugin")
 IGB = {"vendor": "8086", "device": "10c9", "numa_node": 1}
 SPEC: dict[str, Any] = {
     "fastpath_sriov": [{"pf": IGB, "num_vfs": VFS, "vfs": [{"indexes": "0-6", "driver": "kernel", "pool": "igb"}]}],
@@ -42,33 +43,69 @@ SPEC: dict[str, Any] = {
 }
 
 
-def traces() -> dict[str, Any]:
-    """What pods may leave behind on the node and in the cluster."""
+def traces() -> dict[str, list[str]]:
+    """What pods have on the node and in the cluster, and may leave behind. sriov-cni keeps a file for each VF."""
     pools = get("ippools.whereabouts.cni.cncf.io", "--all-namespaces")["items"]
     return {
-        "interfaces": sorted(ssh(NODE, "ls /sys/class/net").split()),
-        "namespaces": ssh(NODE, "ls /run/netns | wc -l").strip(),
-        "addresses of the default network": sorted(ssh(NODE, "ls /var/lib/cni/networks/lab").split()),
-        "addresses": [pool["spec"]["allocations"] for pool in pools if pool["spec"].get("allocations")],
-        "VFs kept by the plugin": ssh(NODE, "ls /var/lib/cni/sriov 2>/dev/null | grep -c : || true").strip(),
+        "interfaces": ssh(NODE, "ls /sys/class/net").split(),
+        "namespaces": ssh(NODE, "ls /run/netns").split(),
+        "addresses of the default network": ssh(NODE, "find /var/lib/cni/networks/lab -name '*.*.*.*'").split(),
+        "addresses": [str(one) for pool in pools for one in (pool["spec"].get("allocations") or {}).values()],
+        "VFs kept by the plugin": ssh(NODE, "find /var/lib/cni -path '*/sriov/pci/0*'").split(),
     }
+
+
+def run_pods(networks: str, devices: dict[str, int]) -> list[str]:
+    names = [f"bench-{number}" for number in range(VFS)]
+    start([pod(name, NODE, networks, devices) for name in names], 600)
+    return names
+
+
+def remove_pods(names: list[str]) -> None:
+    kubectl("delete", "pod", *names, "--wait", "--timeout=300s", timeout=360)
 
 
 def round_seconds(networks: str, devices: dict[str, int]) -> float:
     started = time.monotonic()
-    start([pod(f"bench-{number}", NODE, networks, devices) for number in range(VFS)], 600)
-    names = [f"bench-{number}" for number in range(VFS)]
-    kubectl("delete", "pod", *names, "--wait", "--timeout=300s", timeout=360)
+    remove_pods(run_pods(networks, devices))
     return time.monotonic() - started
+
+
+def interfaces_without_pods() -> list[str]:
+    """Pods come and go once, which makes what stays, such as a bridge. While they are there, they are to be seen."""
+    first = run_pods("fast", {"igb": 1})
+    seen = traces()
+    for what in NOTHING_OF:
+        assert len(seen[what]) == VFS, f"{VFS} pods have {what}: {seen[what]}"
+    remove_pods(first)
+    nothing_is_left()
+    without = traces()["interfaces"]
+    # Each pod has a VF of the node, and the other end of a pair is on it.
+    vfs, pairs = set(without) - set(seen["interfaces"]), set(seen["interfaces"]) - set(without)
+    assert (len(vfs), len(pairs)) == (VFS, VFS), f"{without} without pods, {seen['interfaces']} with {VFS}"
+    return without
+
+
+def nothing_is_left(interfaces: list[str] | None = None) -> None:
+    left: dict[str, list[str]] = {}
+
+    def gone() -> bool:
+        left.clear()
+        left.update(traces())
+        same = interfaces is None or left["interfaces"] == interfaces
+        return same and not any(left[what] for what in NOTHING_OF)
+
+    try:
+        wait_until(gone, "nothing is left behind", 60)
+    except AssertionError as late:
+        raise AssertionError(f"left behind: {left}; interfaces were {interfaces}") from late
 
 
 def measured() -> tuple[list[float], list[float]]:
     """Seconds of every round, with VFs and without."""
     playbook("site", *CLUSTER, "--limit", NODE, *with_spec(**SPEC), timeout=2400).must_pass()
     assert allocatable(NODE) == {"igb": str(VFS)}
-    # The first round makes what stays, such as the bridge of the default network.
-    round_seconds("fast", {"igb": 1})
-    before = traces()
+    interfaces = interfaces_without_pods()
     ours, peer = [], []
     for number in range(ROUNDS):
         ours.append(round_seconds("fast", {"igb": 1}))
@@ -76,10 +113,7 @@ def measured() -> tuple[list[float], list[float]]:
             peer.append(round_seconds("", {}))
         pace = f"{VFS * 60 / ours[-1]:.1f} pods a minute with a VF, {VFS * 60 / peer[-1]:.1f} without"
         print(f"round {number + 1} of {ROUNDS}: {pace}", file=sys.stderr, flush=True)
-    with contextlib.suppress(AssertionError):
-        wait_until(lambda: traces() == before, "nothing is left behind", 60)
-    after = traces()
-    assert after == before, f"left behind: {before} before, {after} after"
+    nothing_is_left(interfaces)
     return ours, peer
 
 
